@@ -8,12 +8,14 @@ use shared::api::Comparison;
 use shared::chart::ComparisonFigure;
 use shared::chart::colors::Theme;
 use shared::chart::figure::MatrixFigure;
+use shared::chart::interference::InterferenceChart;
 use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::chart::scatter::Scatter;
 use shared::export::Format;
 use shared::id::AttributionId;
 use shared::provenance::Page;
 use shared::view::{SIDES, View, side_of};
+use tokio::task::spawn_blocking;
 use utoipa::IntoParams;
 
 use crate::figures::{self, FigureQuery, Style};
@@ -71,6 +73,10 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
     if format == Format::Json {
         return Ok(Json(comparison).into_response());
     }
+    if !chart.suits(&comparison) {
+        let detail = format!("`{chart}` needs relations between classes that the files of these attributions do not have");
+        return Err(ApiError::on_field(Kind::InvalidQuery, "chart", detail));
+    }
     let Style { lens, theme } = style;
     let of = side(of.as_deref(), ids.len())?;
     let name = format!("{}-to-{}", ids[0], ids[of]);
@@ -89,6 +95,10 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
         ComparisonFigure::Curves => {
             let overlay = overlay(&state, &comparison, theme).await?.seen(&lens.curves);
             figures::answer(overlay, format, &format!("{name}-curves"), provenance).await
+        }
+        ComparisonFigure::Interference => {
+            let chart = spawn_blocking(move || InterferenceChart::of(&comparison, theme)).await.map_err(ApiError::internal)?;
+            figures::answer(chart, format, &format!("{name}-interference"), provenance).await
         }
     }
 }

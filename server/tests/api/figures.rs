@@ -228,6 +228,7 @@ async fn matrices_are_one_array_with_and_without_what_tells_of_them() {
     for address in [
         format!("/api/comparisons?{query}&format=npy&chart=scatter"),
         format!("/api/comparisons?{query}&format=npy&chart=curves"),
+        format!("/api/comparisons?{query}&format=npy&chart=interference"),
         format!("/api/attributions/{run}.e1.adversarial.npy?chart=classes"),
         format!("/api/runs/{run}/curves?format=npy"),
         "/api/theory?format=npy".to_owned(),
@@ -567,6 +568,9 @@ async fn relations_between_classes_are_told_and_drawn_where_the_file_has_them() 
     server.get(&address("svg")).await.assert_problem(400, "invalid-query", Some("chart"));
     let interference = format!("/api/attributions/{run}.e1.adversarial/interference");
     assert_eq!(get(&server, &interference).await.json::<Interference>().associations, []);
+    let sides = format!("a={run}.e1.adversarial&b={run}.e2.adversarial");
+    let compared = |form: &str| format!("/api/comparisons?{sides}&chart=interference&format={form}");
+    server.get(&compared("csv")).await.assert_problem(400, "invalid-query", Some("chart"));
 
     let mut file = attribution(1);
     file.weight_matrix = Some(file.matrix.clone());
@@ -579,7 +583,7 @@ async fn relations_between_classes_are_told_and_drawn_where_the_file_has_them() 
     std::fs::write(server.run_dir(&run).join("attributions/e1.adversarial.json"), serde_json::to_vec(&file).unwrap()).unwrap();
     let found: Interference = get(&server, &interference).await.json();
     assert_eq!((found.permutations, found.associations.len()), (999, 3));
-    for Association { x, y, rank_correlation, p } in found.associations {
+    for &Association { x, y, rank_correlation, p } in &found.associations {
         // Classes at the ends have fewer neighbors, so their traffic has other ranks.
         let least = if y == Relation::Weights { 1.0 - 1e-9 } else { 0.6 };
         assert!(rank_correlation >= least && p <= 0.01, "{x} and {y}: {rank_correlation}, {p}");
@@ -594,6 +598,14 @@ async fn relations_between_classes_are_told_and_drawn_where_the_file_has_them() 
     let [only] = &cells[..] else { panic!("the other epochs have no confusion: {cells:?}") };
     assert!(only.epoch == 1 && only.value > 0.6 && only.interval.is_none(), "{only:?}");
     check(&server, course, &format!("/runs/{run}")).await;
+
+    // Beside each other on a comparison, of which the second side has no relations.
+    check(&server, compared, &format!("/compare?{sides}")).await;
+    let csv = get(&server, &compared("csv")).await.text();
+    let row = |Association { x, y, rank_correlation, p }: &Association| format!("{run}.e1.adversarial,{x},{y},{rank_correlation},{p}");
+    let expected: Vec<String> =
+        ["attribution,x,y,rank_correlation,p".to_owned()].into_iter().chain(found.associations.iter().map(row)).collect();
+    assert_eq!(table(&csv).lines().collect::<Vec<_>>(), expected);
     assert_eq!(get(&server, &course("json").replace("traffic", "features")).await.json::<Vec<EpochCell>>(), []);
     server.get(&course("json").replace("traffic", "logits")).await.assert_problem(400, "invalid-query", Some("y"));
 

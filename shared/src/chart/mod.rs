@@ -15,6 +15,7 @@ pub mod curves;
 pub mod eps_curve;
 pub mod figure;
 pub mod heatmap;
+pub mod interference;
 mod legend;
 pub mod line;
 pub mod numbers;
@@ -32,11 +33,11 @@ use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
 use serde::Deserialize;
-use strum::{Display, EnumIter};
+use strum::{Display, EnumIter, IntoEnumIterator};
 
 use self::numbers::Numbers;
 use self::tex::Tex;
-use crate::api::AttributionFile;
+use crate::api::{Attribution, AttributionFile, Comparison};
 use crate::export::Exported;
 use crate::interference::Relation;
 
@@ -111,6 +112,8 @@ pub enum ComparisonFigure {
     Scatter,
     /// Robust accuracy and CAS over epochs, for each run.
     Curves,
+    /// Rank correlations of the relations between classes, for each attribution.
+    Interference,
 }
 
 /// Figures of the page of a sweep.
@@ -196,6 +199,16 @@ impl ComparisonFigure {
             ComparisonFigure::Matrices => ("Matrices".to_owned(), Exported::Matrices),
             ComparisonFigure::Scatter => (format!("A against {side}"), Exported::Chart),
             ComparisonFigure::Curves => ("Curves".to_owned(), Exported::Chart),
+            ComparisonFigure::Interference => ("Interference".to_owned(), Exported::Chart),
+        }
+    }
+
+    /// Whether the files of a comparison have what it shows.
+    pub fn suits(self, comparison: &Comparison) -> bool {
+        let relations = |attribution: &Attribution| Relation::iter().filter(|relation| relation.is_in(&attribution.file)).count();
+        match self {
+            ComparisonFigure::Matrices | ComparisonFigure::Scatter | ComparisonFigure::Curves => true,
+            ComparisonFigure::Interference => comparison.attributions.iter().any(|attribution| relations(attribution) > 1),
         }
     }
 }

@@ -155,6 +155,9 @@ async fn best_and_last_are_compared_with_one_selection_in_all_matrices() -> Resu
     browser.goto(&app.url(&format!("/compare?a={0}.e2.adversarial&b={0}.e4.adversarial", run.id))).await?;
     browser.sees("ΔCAS").await?;
     browser.sees("Pairs that changed most").await?;
+    browser.click_on("//summary[contains(., 'Interference')]").await?;
+    browser.find("[role=img][aria-label^=\"Spearman's rank correlation of 6 pairs of relations\"]").await?;
+    browser.sees("C and traffic").await?;
     browser.click("Show all 45 pairs").await?;
     browser.click("3 · 5").await?;
     browser.reaches("cell=3,5").await?;

@@ -2,6 +2,7 @@
 //! differences of the runs.
 
 mod flicker;
+mod interference;
 mod pairs;
 mod pickers;
 mod runs;
@@ -101,7 +102,10 @@ pub fn ComparePage() -> impl IntoView {
         <ShowLatest value=comparison fallback=missing let:comparison>
             <ComparisonView comparison explorer=Explorer::new(lens) of/>
             <RunsCompared comparison lens/>
-            <Exports exports=Signal::derive(move || sides.with(|sides| rested.with(|shown| exports_of(sides, shown))))/>
+            <Exports exports=Signal::derive(move || {
+                let suits = |figure: ComparisonFigure| comparison.with(|comparison| figure.suits(comparison));
+                sides.with(|sides| rested.with(|shown| exports_of(sides, shown, suits)))
+            })/>
         </ShowLatest>
     }
 }
@@ -191,7 +195,7 @@ fn subject(comparison: &Comparison) -> String {
     format!("{run}{}", names.join(" → "))
 }
 
-fn exports_of(sides: &Sides, shown: &Shown) -> Vec<Export> {
+fn exports_of(sides: &Sides, shown: &Shown, suits: impl Fn(ComparisonFigure) -> bool) -> Vec<Export> {
     let of = shown.of.min(sides.len() - 1);
     let view = address(sides, shown);
     let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
@@ -199,7 +203,7 @@ fn exports_of(sides: &Sides, shown: &Shown) -> Vec<Export> {
         let (name, exported) = figure.export(LETTERS[of]);
         export(name, exported, |format| format!("{}?{query}&format={format}&chart={figure}", path::comparisons()))
     };
-    ComparisonFigure::iter().map(figure).collect()
+    ComparisonFigure::iter().filter(|figure| suits(*figure)).map(figure).collect()
 }
 
 #[cfg(test)]
@@ -222,7 +226,7 @@ mod tests {
     #[test]
     fn the_scatter_is_exported_with_the_side_that_it_shows() {
         let scatter = |sides: &[&str], of: usize| {
-            let exports = exports_of(&some(sides), &Shown { of, lens: Lens::default() });
+            let exports = exports_of(&some(sides), &Shown { of, lens: Lens::default() }, |_| true);
             let (what, formats) = exports.into_iter().find(|(what, _)| what.starts_with("A against")).unwrap();
             (what, formats.into_iter().next().unwrap().1)
         };

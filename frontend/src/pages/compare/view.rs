@@ -12,6 +12,7 @@ use shared::id::{CheckpointId, CheckpointRef, Which};
 use shared::view::{Lens, Show};
 
 use super::flicker::Flicker;
+use super::interference::InterferenceCompared;
 use super::pairs::{ChangedPairs, SelectedPair};
 use super::scatter::ScatterPanel;
 use crate::components::dossier::Dossier;
@@ -79,6 +80,7 @@ pub fn ComparisonView(
             <ScatterPanel comparison explorer theme of/>
             <ChangedPairs comparison explorer/>
         </div>
+        <InterferenceCompared comparison theme/>
         <ClassTable comparison/>
         <Dossier subject baseline explorer/>
     }
