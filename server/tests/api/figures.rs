@@ -228,7 +228,6 @@ async fn matrices_are_one_array_with_and_without_what_tells_of_them() {
     for address in [
         format!("/api/comparisons?{query}&format=npy&chart=scatter"),
         format!("/api/comparisons?{query}&format=npy&chart=curves"),
-        format!("/api/comparisons?{query}&format=npy&chart=interference"),
         format!("/api/attributions/{run}.e1.adversarial.npy?chart=classes"),
         format!("/api/runs/{run}/curves?format=npy"),
         "/api/theory?format=npy".to_owned(),
@@ -606,6 +605,7 @@ async fn relations_between_classes_are_told_and_drawn_where_the_file_has_them() 
     let expected: Vec<String> =
         ["attribution,x,y,rank_correlation,p".to_owned()].into_iter().chain(found.associations.iter().map(row)).collect();
     assert_eq!(table(&csv).lines().collect::<Vec<_>>(), expected);
+    server.get(&compared("npy")).await.assert_problem(400, "invalid-query", Some("format"));
     assert_eq!(get(&server, &course("json").replace("traffic", "features")).await.json::<Vec<EpochCell>>(), []);
     server.get(&course("json").replace("traffic", "logits")).await.assert_problem(400, "invalid-query", Some("y"));
 
