@@ -5,8 +5,8 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 
-#include <cstring>
-#include <exception>
+#include "failure.h"
+
 #include <optional>
 
 namespace {
@@ -16,15 +16,6 @@ struct Graph {
   at::cuda::CUDAGraph graph;
   std::optional<c10::cuda::CUDAStreamGuard> recording;
 };
-
-template <typename Work> char *failure(Work work) {
-  try {
-    work();
-    return nullptr;
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  }
-}
 
 } // namespace
 

@@ -6,21 +6,12 @@
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/empty_like.h>
 
+#include "failure.h"
+
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 #include <vector>
 
 namespace {
-
-template <typename Work> char *failure(Work work) {
-  try {
-    work();
-    return nullptr;
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  }
-}
 
 // The values of a tensor without gaps, in the order in which they lie in memory. They are shared. The kernels for
 // the CPU copy tensors that are not contiguous, and weights with channels last are not.
