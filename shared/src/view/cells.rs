@@ -52,27 +52,37 @@ impl Cells {
         }
     }
 
+    /// The relation between the classes that they are; `None` for logits, which are not the same both ways.
+    fn relation(self) -> Option<Relation> {
+        match self {
+            Cells::Attribution => Some(Relation::Attribution),
+            Cells::Weights => Some(Relation::Weights),
+            Cells::Features => Some(Relation::Features),
+            Cells::Traffic => Some(Relation::Traffic),
+            Cells::Logits => None,
+        }
+    }
+
+    fn content(self) -> Content {
+        match self {
+            Cells::Attribution | Cells::Weights | Cells::Features => Content::Cosine,
+            Cells::Traffic => Content::Fraction,
+            Cells::Logits => Content::Logit,
+        }
+    }
+
     /// The values in a file, and what kind they are; `None` if it does not have them.
     pub fn of(self, file: &AttributionFile) -> Option<(Matrix, Content)> {
-        let related = |relation: Relation, content| Some((relation.of(file)?, content));
-        match self {
-            Cells::Attribution => related(Relation::Attribution, Content::Cosine),
-            Cells::Weights => related(Relation::Weights, Content::Cosine),
-            Cells::Features => related(Relation::Features, Content::Cosine),
-            Cells::Traffic => related(Relation::Traffic, Content::Fraction),
-            Cells::Logits => Some((file.mean_logits.clone()?, Content::Logit)),
-        }
+        let values = match self.relation() {
+            Some(relation) => relation.of(file),
+            None => file.mean_logits.clone(),
+        };
+        Some((values?, self.content()))
     }
 
     /// Whether a file has the values.
     pub fn are_in(self, file: &AttributionFile) -> bool {
-        match self {
-            Cells::Attribution => true,
-            Cells::Weights => Relation::Weights.is_in(file),
-            Cells::Features => Relation::Features.is_in(file),
-            Cells::Traffic => Relation::Traffic.is_in(file),
-            Cells::Logits => file.mean_logits.is_some(),
-        }
+        self.relation().map_or(file.mean_logits.is_some(), |relation| relation.is_in(file))
     }
 
     /// These if the file has them, otherwise C.
