@@ -1,7 +1,7 @@
 //! The application's path prefix, and the addresses of its pages. Works on plain strings.
 
 use shared::config::{Inputs, RunKind};
-use shared::id::{AttributionId, CheckpointRef, RunId, SweepId};
+use shared::id::{AttributionId, CheckpointRef, RunId, SweepId, Which};
 
 /// The path prefix of the application without a final slash: `/lab` for `https://host/lab/`, empty for the
 /// root.
@@ -55,11 +55,12 @@ pub fn run(id: &RunId) -> String {
     format!("/runs/{id}")
 }
 
-/// The page of a run, at a checkpoint.
-pub fn checkpoint(id: &RunId, epoch: Option<u32>) -> String {
-    match epoch {
-        Some(epoch) => format!("/runs/{id}?epoch={epoch}"),
-        None => run(id),
+/// The page of a run, at a checkpoint if it is named by its epoch.
+pub fn checkpoint(checkpoint: &CheckpointRef) -> String {
+    let page = run(&checkpoint.run);
+    match checkpoint.which {
+        Which::Epoch(epoch) => format!("{page}?epoch={epoch}"),
+        Which::Best | Which::Last => page,
     }
 }
 

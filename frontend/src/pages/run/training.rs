@@ -4,11 +4,12 @@ use leptos::prelude::*;
 use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
 use shared::chart::curves::Curves;
 use shared::format;
-use shared::id::{AttributionId, Which};
+use shared::id::AttributionId;
 use shared::record::{Metrics, Started};
 
 use super::Selection;
 use super::checkpoints::{CheckpointTable, nearest_checkpoint};
+use super::measured_checkpoints::CheckpointName;
 use super::scrubber::Scrubber;
 use super::selected_checkpoint::SelectedCheckpointView;
 use crate::cache::Cache;
@@ -18,8 +19,6 @@ use crate::findings;
 use crate::names;
 use crate::theme::use_theme;
 use crate::url_state::UrlState;
-use crate::urls;
-use crate::viewer::use_is_owner;
 
 #[component]
 pub fn TrainingView(
@@ -112,19 +111,9 @@ pub fn TrainingView(
 /// Names the checkpoint that a run started from, with a link.
 #[component]
 fn ForkLine(run: Memo<Run>) -> impl IntoView {
-    let is_owner = use_is_owner();
     let start = run.with_untracked(|run| run.config.as_train().and_then(|config| config.start_from.clone()));
-    start.map(|start| {
-        let epoch = match start.which {
-            Which::Epoch(epoch) => Some(epoch),
-            Which::Best | Which::Last => None,
-        };
-        let name = start.to_string();
-        let name = match is_owner {
-            true => view! { <a href=urls::href(&urls::checkpoint(&start.run, epoch))>{name}</a> }.into_any(),
-            false => name.into_any(),
-        };
-        view! { <p class="muted">"A fork of "{name}": paler curves up to there are those of that run."</p> }
+    start.map(|checkpoint| {
+        view! { <p class="muted">"A fork of "<CheckpointName checkpoint/>": paler curves up to there are those of that run."</p> }
     })
 }
 
