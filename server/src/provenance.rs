@@ -10,30 +10,37 @@ use serde_json::ser::Formatter;
 use shared::api::Attribution;
 use shared::id::RunId;
 use shared::provenance::{APPLICATION, CheckpointHash, Page, Provenance};
+use shared::view::View;
 
 use crate::problem::ApiError;
 use crate::shared_views::public_run;
 use crate::state::AppState;
 
-/// The provenance of a figure of a page.
-pub async fn of_page(
-    state: &AppState,
-    view: Page,
-    attributions: impl IntoIterator<Item = &Attribution>,
-    runs: &[RunId],
-) -> Result<Provenance, ApiError> {
-    let mut checkpoints: Vec<CheckpointHash> = Vec::new();
-    for Attribution { context, file } in attributions {
-        let checkpoint = CheckpointHash { id: file.checkpoint_id(&context.run), sha256: file.checkpoint_sha256.clone() };
-        if !checkpoint.sha256.is_empty() && !checkpoints.contains(&checkpoint) {
-            checkpoints.push(checkpoint);
+/// The provenance of a figure of a view, whose numbers are of `checkpoints`. Each is named once.
+pub async fn of_view(state: &AppState, view: View, checkpoints: impl IntoIterator<Item = CheckpointHash>) -> Result<Provenance, ApiError> {
+    let mut named: Vec<CheckpointHash> = Vec::new();
+    for checkpoint in checkpoints {
+        // Old files do not tell.
+        if !checkpoint.sha256.is_empty() && !named.contains(&checkpoint) {
+            named.push(checkpoint);
         }
     }
+    let runs = view.runs();
+    Ok(Provenance { checkpoints: named, ..of_page(state, Page::View(view), &runs).await? })
+}
+
+/// The provenance of a figure of a page that is about `runs` and no checkpoint of them.
+pub async fn of_page(state: &AppState, view: Page, runs: &[RunId]) -> Result<Provenance, ApiError> {
     let mut configs = BTreeMap::new();
     for id in runs {
         configs.insert(id.clone(), public_run(state, id).await?.config.to_json());
     }
-    Ok(Provenance { application: APPLICATION.to_owned(), view, checkpoints, configs })
+    Ok(Provenance { application: APPLICATION.to_owned(), view, checkpoints: Vec::new(), configs })
+}
+
+/// The checkpoint that an attribution is of.
+pub fn checkpoint(Attribution { context, file }: &Attribution) -> CheckpointHash {
+    CheckpointHash { id: file.checkpoint_id(&context.run), sha256: file.checkpoint_sha256.clone() }
 }
 
 /// The SVG with its provenance in a `metadata` element at its end.

@@ -18,7 +18,6 @@ use shared::chart::scatter::Scatter;
 use shared::export::{Exported, Format};
 use shared::id::{AttributionId, IdError};
 use shared::interference::Interference;
-use shared::provenance::Page;
 use shared::view::{Lens, View};
 use tokio::task::spawn_blocking;
 use utoipa::IntoParams;
@@ -105,9 +104,8 @@ pub async fn get_attribution(
     let baseline = if format.is_drawn() || chart == AttributionFigure::Classes { named_baseline(&state, &lens).await? } else { None };
     let name = id.to_string();
     let view = View::Attribution { id, lens: lens.clone() };
-    let runs = view.runs();
     let sides = iter::once(&attribution).chain(&baseline);
-    let provenance = provenance::of_page(&state, Page::View(view), sides, &runs).await?;
+    let provenance = provenance::of_view(&state, view, sides.map(provenance::checkpoint)).await?;
     match chart {
         AttributionFigure::Matrix => {
             let figure = MatrixFigure::attribution(attribution, baseline.as_ref(), &lens, theme);

@@ -13,7 +13,6 @@ use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_
 use shared::chart::scatter::Scatter;
 use shared::export::Format;
 use shared::id::AttributionId;
-use shared::provenance::Page;
 use shared::view::{SIDES, View, side_of};
 use tokio::task::spawn_blocking;
 use utoipa::IntoParams;
@@ -81,8 +80,8 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
     let of = side(of.as_deref(), ids.len())?;
     let name = format!("{}-to-{}", ids[0], ids[of]);
     let view = View::Compare { ids, of, lens: lens.clone() };
-    let runs = view.runs();
-    let provenance = provenance::of_page(&state, Page::View(view), &comparison.attributions, &runs).await?;
+    let checkpoints = comparison.attributions.iter().map(provenance::checkpoint);
+    let provenance = provenance::of_view(&state, view, checkpoints).await?;
     match chart {
         ComparisonFigure::Matrices => {
             let figure = MatrixFigure::comparison(comparison, &lens, theme);

@@ -9,7 +9,7 @@ use shared::chart::eps_curve::EpsCurve;
 use shared::config::{Inputs, RunKind};
 use shared::export::Format;
 use shared::id::RunId;
-use shared::provenance::{CheckpointHash, Page, Provenance};
+use shared::provenance::CheckpointHash;
 use shared::record::EpsPoint;
 use shared::view::View;
 use utoipa::IntoParams;
@@ -59,11 +59,8 @@ pub async fn get_eps_curve(
     if format == Format::Json {
         return Ok(Json(points).into_response());
     }
-    let mut checkpoints: Vec<CheckpointHash> =
-        points.iter().map(|point| CheckpointHash { id: point.checkpoint.clone(), sha256: point.checkpoint_sha256.clone() }).collect();
-    checkpoints.dedup();
+    let checkpoint = |point: &EpsPoint| CheckpointHash { id: point.checkpoint.clone(), sha256: point.checkpoint_sha256.clone() };
     let view = View::Run { run: id.clone(), epoch: None, inputs: Inputs::Adversarial, lens };
-    let runs = view.runs();
-    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), [], &runs).await? };
+    let provenance = provenance::of_view(&state, view, points.iter().map(checkpoint)).await?;
     figures::answer(EpsCurve::of(&points, chart, theme), format, &format!("{id}-{chart}"), provenance).await
 }

@@ -13,7 +13,7 @@ use shared::config::{Inputs, PairConfig, RunConfig};
 use shared::export::Format;
 use shared::id::{AttributionId, CheckpointId, CheckpointRef, RunId};
 use shared::interference::{Relation, rank_correlation};
-use shared::provenance::{CheckpointHash, Page, Provenance};
+use shared::provenance::CheckpointHash;
 use shared::view::{Lens, View};
 use tokio::task::spawn_blocking;
 use utoipa::IntoParams;
@@ -192,8 +192,7 @@ impl Followed {
         let marks = marks.into_iter().filter_map(|(epoch, name)| Some((epoch?.epoch, name)));
         let marks = marks.filter(|mark| cells.iter().any(|cell| cell.epoch == mark.0)).collect();
         let view = View::Run { run, epoch: None, inputs, lens };
-        let runs = view.runs();
-        let provenance = Provenance { checkpoints, ..provenance::of_page(state, Page::View(view), [], &runs).await? };
+        let provenance = provenance::of_view(state, view, checkpoints).await?;
         figures::answer(Course { of, cells, marks, theme }, format, &name, provenance).await
     }
 }

@@ -20,7 +20,7 @@ use shared::export::Format;
 use shared::id::RunId;
 use shared::labels;
 use shared::problem::FieldError;
-use shared::provenance::{CheckpointHash, Page, Provenance};
+use shared::provenance::CheckpointHash;
 use shared::query;
 use shared::record::{Epoch, Metrics};
 use shared::rundir;
@@ -406,10 +406,9 @@ pub async fn get_curves(
     let curves = Curves { cursor: epoch, ended: run.state.is_finished(), ..Curves::of(&metrics, &run.config, theme).seen(&lens.curves) };
     let checkpoints =
         resources::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);
-    let checkpoints = checkpoints.map(|entry| CheckpointHash { id: entry.id, sha256: entry.sha256 }).collect();
+    let checkpoints = checkpoints.map(|entry| CheckpointHash { id: entry.id, sha256: entry.sha256 });
     let view = View::Run { run: run.id, epoch, inputs: inputs.unwrap_or(Inputs::Adversarial), lens };
-    let runs = view.runs();
-    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), [], &runs).await? };
+    let provenance = provenance::of_view(&state, view, checkpoints).await?;
     figures::answer(curves, format.unwrap_or(Format::Svg), &format!("{id}-curves"), provenance).await
 }
 

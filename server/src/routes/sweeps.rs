@@ -166,7 +166,7 @@ pub async fn get_sweep_chart(
         }
     };
     let runs: Vec<RunId> = sweep.runs.iter().map(|run| run.id.clone()).collect();
-    let provenance = provenance::of_page(&state, Page::Sweep(id.clone(), over), [], &runs).await?;
+    let provenance = provenance::of_page(&state, Page::Sweep(id.clone(), over), &runs).await?;
     figures::answer(drawn, format.unwrap_or(Format::Svg), id.as_str(), provenance).await
 }
 

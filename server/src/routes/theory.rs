@@ -3,18 +3,21 @@
 use std::sync::LazyLock;
 
 use axum::Json;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::chart::TheoryFigure;
 use shared::chart::theory::TheoryChart;
 use shared::export::Format;
 use shared::problem::FieldError;
-use shared::provenance::{APPLICATION, Page, Provenance};
+use shared::provenance::Page;
 use shared::theory::{Answer, DRAWS, Question, SEED, Samples};
 use utoipa::IntoParams;
 
 use crate::figures::{self, FigureQuery, Style};
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
+use crate::state::AppState;
 
 /// The same settings as on the page, so that figures show the same points.
 static SAMPLES: LazyLock<Samples> = LazyLock::new(|| Samples::draw(SEED, DRAWS));
@@ -53,7 +56,10 @@ pub struct Theory {
         ApiError
     )
 )]
-pub async fn get_theory(FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<Theory>) -> Result<Response, ApiError> {
+pub async fn get_theory(
+    State(state): State<AppState>,
+    FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<Theory>,
+) -> Result<Response, ApiError> {
     let question = own.question().map_err(|error| ApiError::on_fields(Kind::InvalidQuery, vec![error]))?;
     let course = tokio::task::spawn_blocking(move || question.course(&SAMPLES)).await.map_err(ApiError::internal)?;
     let format = own.format.unwrap_or(Format::Json);
@@ -64,12 +70,7 @@ pub async fn get_theory(FigureQuery { own, style: Style { lens: _, theme } }: Fi
         TheoryFigure::Weights => (TheoryChart::weights(&question, &course, theme), "theory-weights"),
         TheoryFigure::Chance => (TheoryChart::chance(&question, &course, theme), "theory-chance"),
     };
-    let provenance = Provenance {
-        application: APPLICATION.to_owned(),
-        view: Page::Theory(question),
-        checkpoints: Vec::new(),
-        configs: Default::default(),
-    };
+    let provenance = provenance::of_page(&state, Page::Theory(question), &[]).await?;
     figures::answer(chart, format, name, provenance).await
 }
 

@@ -8,7 +8,6 @@ use shared::chart::transfer::TransferChart;
 use shared::config::Inputs;
 use shared::export::Format;
 use shared::id::RunId;
-use shared::provenance::{Page, Provenance};
 use shared::record::Transfer;
 use shared::view::View;
 use utoipa::IntoParams;
@@ -52,8 +51,6 @@ pub async fn get_transfer(
         return Ok(Json(transfer).into_response());
     }
     let view = View::Run { run: id.clone(), epoch: None, inputs: Inputs::Adversarial, lens };
-    let runs = view.runs();
-    let provenance =
-        Provenance { checkpoints: transfer.checkpoints.clone(), ..provenance::of_page(&state, Page::View(view), [], &runs).await? };
+    let provenance = provenance::of_view(&state, view, transfer.checkpoints.clone()).await?;
     figures::answer(TransferChart::of(&transfer, theme), format, &format!("{id}-transfer"), provenance).await
 }
