@@ -246,7 +246,7 @@ impl BiasedConv {
 }
 
 /// Weight of a batch in the running statistics.
-const MOMENTUM: f64 = 0.1;
+pub(super) const MOMENTUM: f64 = 0.1;
 /// Added to variances.
 const EPSILON: f64 = 1e-5;
 

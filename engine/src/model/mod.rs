@@ -280,6 +280,22 @@ impl Buffers {
     pub(crate) fn restore(self) {
         no_grad(|| self.0.into_iter().for_each(|(mut buffer, before)| buffer.copy_(&before)));
     }
+
+    /// Changes the buffers as a pass in training mode does that has seen its images before: with the same weights, from
+    /// these values to those of `after`.
+    ///
+    /// A pass makes (1 − m) r + m s of a running statistic r, where s is that of the images and m
+    /// [`layers::MOMENTUM`].
+    pub(crate) fn repeat(self, after: Self) {
+        no_grad(|| {
+            for ((mut buffer, before), (_, after)) in self.0.into_iter().zip(after.0) {
+                let kept = if buffer.is_floating_point() { 1.0 - layers::MOMENTUM } else { 1.0 };
+                let of_images = after - before.to_kind(Kind::Double) * kept;
+                let repeated = buffer.to_kind(Kind::Double) * kept + of_images;
+                buffer.copy_(&repeated);
+            }
+        });
+    }
 }
 
 /// Builds the layers of a network. `shape`: channels, height and width of the images.

@@ -35,11 +35,13 @@ pub(super) fn loss(
     targets: &Targets,
     config: &TrainingConfig,
 ) -> (Tensor, Output) {
+    let before = network.buffers();
     let clean = network.forward(images, BatchNormMode::Train).logits;
+    let after = network.buffers();
     let output = network.forward(adversarial, BatchNormMode::Train);
     // The authors' code passes the clean images a second time for the divergence. This gives the same logits,
-    // but updates the running statistics a third time, so it is repeated here.
-    no_grad(|| network.forward(images, BatchNormMode::Train));
+    // but updates the running statistics a third time.
+    before.repeat(after);
     let natural = targets.cross_entropy(&clean, config.label_smoothing, Reduction::Mean);
     let robust = divergence(&output.logits, &clean) / output.logits.size()[0] as f64;
     (natural + robust * config.trades_beta, output)
