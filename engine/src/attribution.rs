@@ -89,23 +89,21 @@ impl Clone for Samples {
 }
 
 impl Samples {
-    /// Computes the attribution of every class over the samples in `subset`.
-    pub fn attribute(&self, aggregation: Aggregation, subset: Subset) -> ClassAttributions {
-        no_grad(|| {
-            let classes = ClassSamples::of(self, subset);
-            let mut once = |count: i64| Ok(Tensor::ones([1, count], classes.options()));
-            let mut resample = |aggregation| classes.resample(aggregation, 1, &mut once).expect("nothing is drawn and nothing stopped");
-            let averages = resample(Aggregation::AverageThenCosine);
-            let cosines = match aggregation {
-                Aggregation::AverageThenCosine => averages.cosines(aggregation),
-                Aggregation::CosineThenAverage | Aggregation::AverageFeatures => resample(aggregation).cosines(aggregation),
-            };
-            ClassAttributions {
-                attributions: rows(&averages.means.get(0)),
-                counts: classes.counts.iter().map(|count| *count as u32).collect(),
-                matrix: matrix(rows(&cosines.get(0))),
-            }
-        })
+    /// Selects the samples in `subset` and sorts them by class.
+    pub fn of_classes(&self, subset: Subset) -> ClassSamples {
+        let Samples { features, labels, predictions, weight, bias } = self;
+        let chosen = match subset {
+            Subset::All => Tensor::arange(labels.size()[0], (Kind::Int64, labels.device())),
+            Subset::Correct => predictions.eq_tensor(labels).nonzero().view([-1]),
+        };
+        let labels = labels.index_select(0, &chosen);
+        let order = chosen.index_select(0, &labels.argsort_stable(true, 0, false));
+        ClassSamples {
+            features: features.index_select(0, &order),
+            counts: Vec::try_from(labels.bincount(None::<Tensor>, weight.size()[0])).expect("counts are whole numbers"),
+            weight: weight.to_kind(Kind::Double),
+            bias: bias.to_kind(Kind::Double),
+        }
     }
 
     /// Returns the cosines of the rows of W: the similarity of the classes if features do not depend on the
@@ -113,22 +111,67 @@ impl Samples {
     pub fn weight_matrix(&self) -> Matrix {
         correlation_matrix(&rows(&self.weight.to_kind(Kind::Double)))
     }
+}
 
-    /// Returns the cosines of the class means of the features over the samples in `subset`, without W.
-    pub fn feature_matrix(&self, subset: Subset) -> Matrix {
-        self.attribute(Aggregation::AverageFeatures, subset).matrix
+/// The selected samples, sorted by class.
+#[derive(Debug)]
+pub struct ClassSamples {
+    /// `[N', n]` for N' selected samples.
+    features: Tensor,
+    /// Number of samples in each class, `[K]`.
+    counts: Vec<i64>,
+    /// W in float64, `[K, n]`.
+    weight: Tensor,
+    /// b in float64, `[K]`.
+    bias: Tensor,
+}
+
+/// Averages of each class for R resamples.
+struct Resampled {
+    /// Mean attribution of each class, mean of the attributions scaled to length 1, or mean features: `[R, K,
+    /// n]`.
+    means: Tensor,
+    /// `Σ w² |u|²` and `Σ w²` over the samples of each class, `[R, K]`. A sample counts `w` times; u is its
+    /// attribution scaled to length 1, or 0 for a zero attribution. Only for
+    /// [`Aggregation::CosineThenAverage`].
+    own: Option<(Tensor, Tensor)>,
+    /// Number of samples in each class, `[K]`.
+    counts: Tensor,
+}
+
+impl ClassSamples {
+    /// Computes the attribution of every class.
+    pub fn attribute(&self, aggregation: Aggregation) -> ClassAttributions {
+        no_grad(|| {
+            let averages = self.once(Aggregation::AverageThenCosine);
+            let cosines = match aggregation {
+                Aggregation::AverageThenCosine => averages.cosines(aggregation),
+                Aggregation::CosineThenAverage | Aggregation::AverageFeatures => self.once(aggregation).cosines(aggregation),
+            };
+            ClassAttributions {
+                attributions: rows(&averages.means.get(0)),
+                counts: self.counts.iter().map(|count| *count as u32).collect(),
+                matrix: matrix(rows(&cosines.get(0))),
+            }
+        })
     }
 
-    /// Computes the logits of each class for the images of each class, over all samples.
-    pub fn class_logits(&self) -> ClassLogits {
+    /// Returns the cosines of the class means of the features, without W.
+    pub fn feature_matrix(&self) -> Matrix {
         no_grad(|| {
-            let classes = ClassSamples::of(self, Subset::All);
-            let bias = self.bias.to_kind(Kind::Double);
+            let aggregation = Aggregation::AverageFeatures;
+            matrix(rows(&self.once(aggregation).cosines(aggregation).get(0)))
+        })
+    }
+
+    /// Computes the logits of each class for the images of each class.
+    pub fn logits(&self) -> ClassLogits {
+        no_grad(|| {
             let (mut means, mut first) = (Vec::new(), 0);
-            let mut others = Tensor::zeros([0i64; 0], classes.options());
-            for (class, samples) in (0..).zip(classes.counts.iter().copied()) {
-                let features = classes.features.narrow(0, first, samples).to_kind(Kind::Double);
-                let logits = features.matmul(&classes.weight.tr()) + &bias;
+            let mut others = Tensor::zeros([0i64; 0], self.options());
+            for (class, samples) in (0..).zip(self.counts.iter().copied()) {
+                let features = self.features.narrow(0, first, samples).to_kind(Kind::Double);
+                let logits = features.matmul(&self.weight.tr()) + &self.bias;
                 others += samples as f64 - logits.softmax(1, Kind::Double).select(1, class).sum(Kind::Double);
                 means.push(logits.sum_dim_intlist([0i64].as_slice(), false, Kind::Double) / samples.max(1) as f64);
                 first += samples;
@@ -137,36 +180,28 @@ impl Samples {
         })
     }
 
-    /// Computes 95 % confidence intervals by resampling the selected samples of each class with replacement.
+    /// Computes 95 % confidence intervals by resampling the samples of each class with replacement.
     ///
     /// The draws depend only on `seed` and the number of samples in each class, so that intervals of
     /// different epochs differ only by their networks. Returns `None` if `resamples` is 0. Fails with
     /// `Error::Stopped` after a stop request.
-    pub fn bootstrap(
-        &self,
-        aggregation: Aggregation,
-        subset: Subset,
-        resamples: u32,
-        seed: u32,
-        stop: &Stop,
-    ) -> Result<Option<Bootstrap>, Error> {
+    pub fn bootstrap(&self, aggregation: Aggregation, resamples: u32, seed: u32, stop: &Stop) -> Result<Option<Bootstrap>, Error> {
         if resamples == 0 {
             return Ok(None);
         }
         no_grad(|| {
-            let classes = ClassSamples::of(self, subset);
-            let number = classes.counts.len() as i64;
-            let upper = Tensor::triu_indices(number, number, 0, (Kind::Int64, classes.device()));
+            let number = self.counts.len() as i64;
+            let upper = Tensor::triu_indices(number, number, 0, (Kind::Int64, self.device()));
             let upper = upper.get(0) * number + upper.get(1);
             let mut tails = Tails::new(resamples);
             let (mut done, mut chunk) = (0, 0);
             while done < resamples {
-                let count = classes.chunk().min(resamples - done);
+                let count = self.chunk().min(resamples - done);
                 let seed = Seed { run: seed, purpose: Purpose::Bootstrap, epoch: 0, step: chunk };
                 let resampled = random::draw(seed, || {
-                    classes.resample(aggregation, i64::from(count), &mut |samples| {
+                    self.resample(aggregation, i64::from(count), &mut |samples| {
                         stop.check()?;
-                        Ok(draw_counts(i64::from(count), samples, classes.options()))
+                        Ok(draw_counts(i64::from(count), samples, self.options()))
                     })
                 })?;
                 let cosines = resampled.cosines(aggregation);
@@ -188,45 +223,11 @@ impl Samples {
             }))
         })
     }
-}
 
-/// The selected samples, sorted by class.
-struct ClassSamples {
-    /// `[N', n]` for N' selected samples.
-    features: Tensor,
-    /// Number of samples in each class, `[K]`.
-    counts: Vec<i64>,
-    /// W in float64, `[K, n]`.
-    weight: Tensor,
-}
-
-/// Averages of each class for R resamples.
-struct Resampled {
-    /// Mean attribution of each class, mean of the attributions scaled to length 1, or mean features: `[R, K,
-    /// n]`.
-    means: Tensor,
-    /// `Σ w² |u|²` and `Σ w²` over the samples of each class, `[R, K]`. A sample counts `w` times; u is its
-    /// attribution scaled to length 1, or 0 for a zero attribution. Only for
-    /// [`Aggregation::CosineThenAverage`].
-    own: Option<(Tensor, Tensor)>,
-    /// Number of samples in each class, `[K]`.
-    counts: Tensor,
-}
-
-impl ClassSamples {
-    fn of(samples: &Samples, subset: Subset) -> Self {
-        let Samples { features, labels, predictions, weight, .. } = samples;
-        let chosen = match subset {
-            Subset::All => Tensor::arange(labels.size()[0], (Kind::Int64, labels.device())),
-            Subset::Correct => predictions.eq_tensor(labels).nonzero().view([-1]),
-        };
-        let labels = labels.index_select(0, &chosen);
-        let order = chosen.index_select(0, &labels.argsort_stable(true, 0, false));
-        ClassSamples {
-            features: features.index_select(0, &order),
-            counts: Vec::try_from(labels.bincount(None::<Tensor>, weight.size()[0])).expect("counts are whole numbers"),
-            weight: weight.to_kind(Kind::Double),
-        }
+    /// Averages each class with every sample counted once.
+    fn once(&self, aggregation: Aggregation) -> Resampled {
+        let mut once = |samples: i64| Ok(Tensor::ones([1, samples], self.options()));
+        self.resample(aggregation, 1, &mut once).expect("nothing is drawn and nothing stopped")
     }
 
     fn options(&self) -> (Kind, Device) {

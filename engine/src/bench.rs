@@ -333,7 +333,7 @@ fn measurements(state: &State, split: &Split, attack: &Attack, task: Task, confi
             Task::Attribute => {
                 let probe = LinearProbe::penultimate(network);
                 let (measurement, samples) = measure_samples(network, &probe, split, EvalInputs::Clean, &mut kept, &mut progress)?;
-                let _ = samples.attribute(Aggregation::AverageThenCosine, Subset::All);
+                let _ = samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine);
                 measurement
             }
             _ => {

@@ -45,7 +45,7 @@
 //!     {
 //!         println!("epoch {}: robust accuracy {:.3}", report.epoch, evaluation.test_robust.accuracy());
 //!         for (_inputs, samples) in &evaluation.samples {
-//!             let classes = samples.attribute(Aggregation::AverageThenCosine, Subset::All);
+//!             let classes = samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine);
 //!             cas.push(classes.matrix.cas());
 //!         }
 //!     }

@@ -60,9 +60,14 @@ pub(super) fn write(
         checkpoint,
         checkpoint_sha256,
     } = facts;
-    let classes = samples.attribute(aggregation, subset);
-    let bootstrap = kept.or_save(|stop| samples.bootstrap(aggregation, subset, bootstrap, seed, stop))?;
-    let logits = samples.class_logits();
+    let selected = samples.of_classes(subset);
+    let classes = selected.attribute(aggregation);
+    let bootstrap = kept.or_save(|stop| selected.bootstrap(aggregation, bootstrap, seed, stop))?;
+    // Of all images, whichever the matrix is of.
+    let logits = match subset {
+        Subset::All => selected.logits(),
+        Subset::Correct => samples.of_classes(Subset::All).logits(),
+    };
     let content = AttributionFile {
         epoch,
         inputs,
@@ -82,7 +87,7 @@ pub(super) fn write(
         accuracy: measurement.accuracy(),
         confusion: measurement.confusion.clone(),
         weight_matrix: Some(samples.weight_matrix()),
-        feature_matrix: Some(samples.feature_matrix(subset)),
+        feature_matrix: Some(selected.feature_matrix()),
         mean_logits: Some(Matrix::try_from(logits.means).map_err(|error| Error::Data(format!("mean logits: {error}")))?),
         non_target_mass: Some(logits.non_target_mass),
         bootstrap,

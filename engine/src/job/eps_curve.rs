@@ -58,8 +58,9 @@ pub(super) fn run(directory: &Path, config: &EpsCurveConfig, stop: &Stop) -> Res
 
         let ended = Instant::now();
         let (aggregation, subset) = (Aggregation::default(), Subset::default());
-        let matrix = samples.attribute(aggregation, subset).matrix;
-        let bootstrap = kept.or_save(|stop| samples.bootstrap(aggregation, subset, config.bootstrap, config.seed, stop))?;
+        let classes = samples.of_classes(subset);
+        let matrix = classes.attribute(aggregation).matrix;
+        let bootstrap = kept.or_save(|stop| classes.bootstrap(aggregation, config.bootstrap, config.seed, stop))?;
         let (images, correct) = (measurement.images(), measurement.correct());
         dir.append(&Record::EpsPoint(EpsPoint {
             norm,

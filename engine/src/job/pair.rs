@@ -67,7 +67,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, stop: &Stop) -> Result<
         let start = attack_starts(&whole, &attack, seed).index_select(0, &index_tensor(&rows).to_device(device));
         let images = AttackInputs { split: whole.at(&rows), start };
         let outcome = images.measure(network, &attack, &mut kept, &mut done)?;
-        let attributions = outcome.samples.attribute(Aggregation::AverageThenCosine, Subset::All);
+        let attributions = outcome.samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine);
         for (index, pair) in pairs.iter().enumerate() {
             let [i, j] = pair.map(|class| class as usize);
             let contributions = contributions(&attributions.attributions[i], &attributions.attributions[j]);

@@ -43,7 +43,7 @@ fn class_attributions_are_means_over_true_classes() {
     let network = small_network(Dataset::Digits, Kind::Double);
     let split = digits();
     let (measured, samples) = measure_digits(&split, EvalInputs::Clean, 250);
-    let classes = samples.attribute(Aggregation::AverageThenCosine, Subset::All);
+    let classes = samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine);
     let output = network.forward(&split.images(), BatchNormMode::Eval);
     let all = attribution(&output.features, network.linear_weight(), &split.labels);
     let predicted = output.logits.argmax(1, false);
@@ -72,7 +72,7 @@ fn mean_logits_and_non_target_mass_are_those_of_the_network() {
     let logits = network.forward(&split.images(), BatchNormMode::Eval).logits;
     let (logits, labels): (Vec<Vec<f64>>, Vec<i64>) = (Vec::try_from(logits.detach()).unwrap(), Vec::try_from(&split.labels).unwrap());
     let (_, samples) = measure_digits(&split, EvalInputs::Clean, 250);
-    let found = samples.class_logits();
+    let found = samples.of_classes(Subset::All).logits();
     for class in 0..10 {
         let members: Vec<&Vec<f64>> = logits.iter().zip(&labels).filter(|(_, label)| **label == class).map(|(logits, _)| logits).collect();
         let mean = |other: usize| members.iter().map(|logits| logits[other]).sum::<f64>() / members.len() as f64;
@@ -97,7 +97,7 @@ fn the_size_of_batches_changes_nothing() {
         for batch_size in [1, 7] {
             let (parts, samples) = measure_digits(&split, measured, batch_size);
             assert_close("loss", &[parts.loss], &[whole.loss], 1e-10);
-            let matrix = |samples: &Samples| cells(&samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix);
+            let matrix = |samples: &Samples| cells(&samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine).matrix);
             assert_close("matrix", &matrix(&samples), &matrix(&whole_samples), 1e-10);
             assert_eq!(parts.confusion, whole.confusion);
         }
@@ -168,13 +168,13 @@ fn the_mean_cosine_is_over_every_pair_of_two_samples() {
     // A zero feature vector has no direction, but its pairs with other samples still count.
     let _ = samples.features.get(4).fill_(0.0);
     for subset in Subset::ALL {
-        let classes = samples.attribute(Aggregation::CosineThenAverage, subset);
+        let classes = samples.of_classes(subset).attribute(Aggregation::CosineThenAverage);
         assert_close("cells", &cells(&classes.matrix), &brute_force(&samples, subset), 1e-12);
     }
     samples.predictions = samples.labels.shallow_clone();
     let (all, correct) = (Subset::ALL[0], Subset::ALL[1]);
     for aggregation in Aggregation::ALL {
-        assert_eq!(samples.attribute(aggregation, correct), samples.attribute(aggregation, all));
+        assert_eq!(samples.of_classes(correct).attribute(aggregation), samples.of_classes(all).attribute(aggregation));
     }
 }
 
@@ -184,11 +184,11 @@ fn a_class_without_a_correct_sample_has_a_zero_attribution() {
     // All samples of class 1 are predicted as class 2, all others correctly.
     samples.predictions = samples.labels.where_self(&samples.labels.ne(1), &samples.labels.full_like(2));
     for aggregation in Aggregation::ALL {
-        let classes = samples.attribute(aggregation, Subset::Correct);
+        let classes = samples.of_classes(Subset::Correct).attribute(aggregation);
         assert_eq!(classes.counts, [6, 0, 6]);
         assert_eq!((classes.norms()[1], classes.attributions[1].clone()), (0.0, vec![0.0; 4]));
         assert_eq!((classes.matrix.get(0, 1), classes.matrix.get(1, 2), classes.matrix.get(1, 1)), (0.0, 0.0, 1.0));
-        let whole = samples.attribute(aggregation, Subset::All);
+        let whole = samples.of_classes(Subset::All).attribute(aggregation);
         assert_close("others", &[classes.matrix.get(0, 2)], &[whole.matrix.get(0, 2)], 1e-12);
         let bootstrap = bootstrap(&samples, aggregation, Subset::Correct, 50);
         let [low, high] = bootstrap.cells().unwrap();
@@ -197,7 +197,7 @@ fn a_class_without_a_correct_sample_has_a_zero_attribution() {
 }
 
 fn bootstrap(samples: &Samples, aggregation: Aggregation, subset: Subset, resamples: u32) -> shared::api::Bootstrap {
-    samples.bootstrap(aggregation, subset, resamples, 1, &Stop::default()).unwrap().unwrap()
+    samples.of_classes(subset).bootstrap(aggregation, resamples, 1, &Stop::default()).unwrap().unwrap()
 }
 
 #[test]
@@ -205,20 +205,20 @@ fn where_all_samples_of_a_class_are_alike_every_resample_gives_the_estimate() {
     let mut samples = samples(&[5, 9, 4], 6, 3);
     samples.features = random::draw(Seed::once(3, Purpose::Step), || Tensor::rand([3, 6], DOUBLE)).index_select(0, &samples.labels);
     for aggregation in Aggregation::ALL {
-        let classes = samples.attribute(aggregation, Subset::All);
+        let classes = samples.of_classes(Subset::All).attribute(aggregation);
         let found = bootstrap(&samples, aggregation, Subset::All, 40);
         for ends in found.cells().unwrap() {
             assert_close("ends", &cells(ends), &cells(&classes.matrix), 1e-12);
         }
         assert_close("CAS", &[found.cas_low, found.cas_high], &[classes.matrix.cas(); 2], 1e-12);
     }
-    assert_eq!(samples.bootstrap(Aggregation::AverageThenCosine, Subset::All, 0, 1, &Stop::default()).unwrap(), None);
+    assert_eq!(samples.of_classes(Subset::All).bootstrap(Aggregation::AverageThenCosine, 0, 1, &Stop::default()).unwrap(), None);
 }
 
 #[test]
 fn intervals_hold_the_estimate_and_narrow_as_one_over_the_root_of_samples() {
     let width = |samples: &Samples, aggregation| {
-        let estimate = samples.attribute(aggregation, Subset::All).matrix;
+        let estimate = samples.of_classes(Subset::All).attribute(aggregation).matrix;
         let found = bootstrap(samples, aggregation, Subset::All, 400);
         assert!(found.cas_low < estimate.cas() && estimate.cas() < found.cas_high, "{aggregation:?}");
         let [low, high] = found.cells().unwrap();
@@ -271,10 +271,11 @@ fn intervals_are_as_wide_as_the_delta_method_says_and_cover_the_truth_as_often_a
 #[test]
 fn a_bootstrap_follows_its_seed_and_stops_when_asked() {
     let samples = samples(&[30, 20, 10], 8, 5);
-    let of = |seed| samples.bootstrap(Aggregation::CosineThenAverage, Subset::All, 100, seed, &Stop::default()).unwrap().unwrap();
+    let of =
+        |seed| samples.of_classes(Subset::All).bootstrap(Aggregation::CosineThenAverage, 100, seed, &Stop::default()).unwrap().unwrap();
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));
     let stopped = Stop::default();
     stopped.request();
-    assert!(samples.bootstrap(Aggregation::CosineThenAverage, Subset::All, 100, 1, &stopped).is_err());
+    assert!(samples.of_classes(Subset::All).bootstrap(Aggregation::CosineThenAverage, 100, 1, &stopped).is_err());
 }

@@ -92,7 +92,7 @@ fn check(network: &Network, images: &Tensor, expected: &Expected, tolerance: f64
     let predictions = output.logits.argmax(1, false);
     let [weight, bias] = [network.linear_weight(), network.linear_bias()].map(|tensor| tensor.detach().shallow_clone());
     let samples = Samples { features: output.features, labels: labels(), predictions, weight, bias };
-    let classes = samples.attribute(Aggregation::AverageThenCosine, Subset::All);
+    let classes = samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine);
     let matrix = &classes.matrix;
     assert_close("norms", &classes.norms(), &expected.attribution_norms, tolerance);
     assert_close("matrix", &matrix.rows().collect::<Vec<_>>().concat(), &expected.matrix.concat(), tolerance);

@@ -98,7 +98,7 @@ fn matrices_of_files_from_pytorch_are_those_of_pytorch() {
         ] {
             let probe = LinearProbe::penultimate(&network);
             let (_, samples) = measure_samples(&network, &probe, &split, measured, &mut Kept::default(), &mut |_, _| Ok(())).unwrap();
-            let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
+            let matrix = samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine).matrix;
             let expected: Vec<f64> = serde_json::from_value(entry[inputs].clone()).unwrap();
             assert_close(&format!("{file}, {inputs}"), &matrix.rows().collect::<Vec<_>>().concat(), &expected, tolerance);
         }
@@ -119,7 +119,7 @@ fn what_pytorch_normalizes_with_is_used_whatever_it_is_called_and_its_matrices_c
         {
             let probe = LinearProbe::penultimate(&network);
             let (_, samples) = measure_samples(&network, &probe, &split, measured, &mut Kept::default(), &mut |_, _| Ok(())).unwrap();
-            let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
+            let matrix = samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine).matrix;
             let expected: Vec<f64> = serde_json::from_value(entry[inputs].clone()).unwrap();
             assert_close(&format!("{file}, {inputs}"), &matrix.rows().collect::<Vec<_>>().concat(), &expected, tolerance);
         }

@@ -98,7 +98,7 @@ fn check_variants(probe: &LinearProbe, network: &Network, expected: &Variants) {
         (Aggregation::AverageFeatures, Subset::All, &expected.average_features),
         (Aggregation::AverageFeatures, Subset::Correct, &expected.average_features_correct),
     ] {
-        check(&format!("{aggregation:?} of {subset:?}"), &samples.attribute(aggregation, subset).matrix, expected);
+        check(&format!("{aggregation:?} of {subset:?}"), &samples.of_classes(subset).attribute(aggregation).matrix, expected);
     }
     check("rows of W", &samples.weight_matrix(), &expected.weight_matrix);
 }

@@ -78,7 +78,7 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         let images = AttackInputs { split: Split::new(clean.shallow_clone(), labels.shallow_clone()), start: start.shallow_clone() };
 
         let seen = images.measure(&network, &attack, &mut Kept::default(), &mut no_news).unwrap();
-        let ClassAttributions { attributions, matrix, .. } = seen.samples.attribute(Aggregation::AverageThenCosine, Subset::All);
+        let ClassAttributions { attributions, matrix, .. } = seen.samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine);
         let found = contributions(&attributions[i], &attributions[j]);
         assert_close("contributions", &found, &expected.contributions, TOLERANCE);
         assert_close("cosine", &[matrix.get(i, j), found.iter().sum()], &[expected.cosine; 2], TOLERANCE);

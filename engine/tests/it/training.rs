@@ -137,7 +137,7 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     // A network that only recognizes the pair is correct half of the time.
     assert!(clean.accuracy() > 0.6 && measured.accuracy() > 0.3, "clean {}, attacked {}", clean.accuracy(), measured.accuracy());
 
-    let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
+    let matrix = samples.of_classes(Subset::All).attribute(Aggregation::AverageThenCosine).matrix;
     let pairs = synthetic::shared_pairs();
     let (mut within, mut between) = (Vec::new(), Vec::new());
     for i in 0..10 {
