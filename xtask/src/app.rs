@@ -1,5 +1,7 @@
 //! Builds the whole application: server, worker and the files that the browser downloads.
 
+use std::thread;
+
 use anyhow::Result;
 
 use crate::layout::Layout;
@@ -18,9 +20,18 @@ pub const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 /// Sets up and builds; returns the libtorch that the worker needs at run time.
 pub fn build(layout: &Layout, progress: &Progress, effort: Effort) -> Result<Libtorch> {
     let libtorch = libtorch::prepare(layout, progress)?;
-    build_binaries(layout, progress, &libtorch, &[])?;
-    build_web(layout, progress, effort)?;
+    build_with(layout, progress, &libtorch, effort, &[])?;
     Ok(libtorch)
+}
+
+/// Builds everything, and the targets in `more_targets`. The browser's part and the rest are compiled at the same time,
+/// because both end with minutes on one core.
+pub fn build_with(layout: &Layout, progress: &Progress, libtorch: &Libtorch, effort: Effort, more_targets: &[&str]) -> Result<()> {
+    thread::scope(|scope| {
+        let web = scope.spawn(|| build_web(layout, progress, effort));
+        let binaries = build_binaries(layout, progress, libtorch, more_targets);
+        binaries.and(web.join().expect("the build of the frontend does not panic"))
+    })
 }
 
 /// Compiles the server and the worker, and the targets in `more_targets`.
@@ -33,7 +44,7 @@ pub fn build_binaries(layout: &Layout, progress: &Progress, libtorch: &Libtorch,
     run_shown(&mut cargo)
 }
 
-pub fn build_web(layout: &Layout, progress: &Progress, effort: Effort) -> Result<()> {
+fn build_web(layout: &Layout, progress: &Progress, effort: Effort) -> Result<()> {
     let compiler = wasm::prepare(layout, progress)?;
     web::build(layout, progress, &compiler, effort)
 }

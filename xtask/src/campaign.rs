@@ -14,8 +14,7 @@ use crate::{app, browser, libtorch, test};
 pub fn campaign(layout: &Layout, progress: &Progress, kills: u32, seed: u64) -> Result<()> {
     let browser = browser::prepare(progress)?;
     let libtorch = libtorch::prepare(layout, progress)?;
-    app::build_binaries(layout, progress, &libtorch, &["--example", "campaign"])?;
-    app::build_web(layout, progress, Effort::Small)?;
+    app::build_with(layout, progress, &libtorch, Effort::Small, &["--example", "campaign"])?;
     progress.say("campaign", "running; a kill takes some seconds");
     let mut campaign = Command::new(layout.target.join("release/examples/campaign"));
     campaign.args([kills.to_string(), seed.to_string()]);

@@ -23,8 +23,7 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
     }
     let browser = browser::prepare(progress)?;
     let libtorch = libtorch::prepare(layout, progress)?;
-    app::build_binaries(layout, progress, &libtorch, &["--test", "cluster"])?;
-    app::build_web(layout, progress, Effort::Small)?;
+    app::build_with(layout, progress, &libtorch, Effort::Small, &["--test", "cluster"])?;
     progress.say("cluster", "running; it takes some minutes");
     let mut cargo = layout.cargo();
     cargo.args(["test", "--release"]).args(app::PRODUCT).args(["--test", "cluster", "--", "--test-threads=2"]).args(args);

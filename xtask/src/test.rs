@@ -22,8 +22,7 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
     deny::check(layout, progress)?;
     let libtorch = libtorch::prepare(layout, progress)?;
     clippy(layout, progress, &libtorch)?;
-    app::build_binaries(layout, progress, &libtorch, &["--tests"])?;
-    app::build_web(layout, progress, Effort::Small)?;
+    app::build_with(layout, progress, &libtorch, Effort::Small, &["--tests"])?;
 
     progress.say("test", "running the tests of xtask");
     let mut own = layout.cargo();

@@ -94,6 +94,8 @@ fn compile(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effort
     let mut cargo = layout.cargo();
     cargo.args(["build", "--package", "frontend", "--lib", "--profile", effort.profile()]);
     cargo.args(["--target", wasm::TARGET]).env("CARGO_TARGET_DIR", &target);
+    // Another build may draw its own at the same time.
+    cargo.env("CARGO_TERM_PROGRESS_WHEN", "never");
     compiler.apply(&mut cargo);
     run_shown(&mut cargo)?;
     let file = target.join(wasm::TARGET).join(effort.profile()).join("frontend.wasm");

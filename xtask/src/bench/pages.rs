@@ -14,8 +14,7 @@ use crate::{app, browser, libtorch, test};
 pub fn run(layout: &Layout, progress: &Progress) -> Result<()> {
     let browser = browser::prepare(progress)?;
     let libtorch = libtorch::prepare(layout, progress)?;
-    app::build_binaries(layout, progress, &libtorch, &["--example", "bench_pages"])?;
-    app::build_web(layout, progress, Effort::Small)?;
+    app::build_with(layout, progress, &libtorch, Effort::Small, &["--example", "bench_pages"])?;
     progress.say("bench", "running; keep the machine free for a minute or two");
     let mut bench = Command::new(layout.target.join("release/examples/bench_pages"));
     test::name_the_application(&mut bench, layout, &browser, &libtorch)?;
