@@ -288,11 +288,12 @@ impl Buffers {
     /// [`layers::MOMENTUM`].
     pub(crate) fn repeat(self, after: Self) {
         no_grad(|| {
-            for ((mut buffer, before), (_, after)) in self.0.into_iter().zip(after.0) {
+            for ((buffer, before), (_, after)) in self.0.into_iter().zip(after.0) {
                 let kept = if buffer.is_floating_point() { 1.0 - layers::MOMENTUM } else { 1.0 };
                 let of_images = after - before.to_kind(Kind::Double) * kept;
                 let repeated = buffer.to_kind(Kind::Double) * kept + of_images;
-                buffer.copy_(&repeated);
+                // Autograd keeps the buffers of a pass and, in training mode, does not read them: `data` hides the change.
+                buffer.data().copy_(&repeated);
             }
         });
     }
