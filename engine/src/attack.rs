@@ -6,6 +6,7 @@
 use shared::api::AttackUsed;
 use shared::config::{BatchNormMode, Norm, PgdConfig, Precision, TrainConfig};
 use shared::eps::Eps;
+use shared::record::BrokenGradients;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use crate::Error;
@@ -74,14 +75,36 @@ impl Attack {
     }
 }
 
+/// What an attack has found, and whether its gradients could lead it.
+#[derive(Debug)]
+pub struct Perturbed {
+    /// Images in `[0, 1]`, detached.
+    pub images: Tensor,
+    /// How many images have a first gradient that is zero everywhere, and how many one that is not finite: `[2]`, int64,
+    /// on the device of the images. `None` without gradients.
+    pub broken_gradients: Option<Tensor>,
+}
+
 /// Finds images within `attack.eps` of `images` that raise the cross-entropy of `labels`, `[N]`.
 ///
-/// Shapes, errors and result are those of [`ascend`]. On the CPU, images whose points repeat are taken out early.
-pub fn perturb(network: &Network, images: &Tensor, labels: &Tensor, start: &Tensor, attack: &Attack, stop: &Stop) -> Result<Tensor, Error> {
-    if attack.may_repeat() && images.device() == Device::Cpu {
-        return ascend_until_repeated(network, images, labels, start, attack, stop);
-    }
-    ascend(network, images, start, attack, stop, &|logits| cross_entropy(logits, labels, Reduction::Sum))
+/// Shapes and errors are those of [`ascend`]. On the CPU, images whose points repeat are taken out early.
+pub fn perturb(
+    network: &Network,
+    images: &Tensor,
+    labels: &Tensor,
+    start: &Tensor,
+    attack: &Attack,
+    stop: &Stop,
+) -> Result<Perturbed, Error> {
+    let mut broken_gradients = None;
+    let mut first_gradient = |gradient: &Tensor| broken_gradients = Some(count_broken(gradient));
+    let images = if attack.may_repeat() && images.device() == Device::Cpu {
+        ascend_until_repeated(network, images, labels, start, attack, stop, &mut first_gradient)?
+    } else {
+        let loss = |logits: &Tensor| cross_entropy(logits, labels, Reduction::Sum);
+        ascend_watched(network, images, start, attack, stop, &loss, &mut first_gradient)?
+    };
+    Ok(Perturbed { images, broken_gradients })
 }
 
 /// Finds images within `attack.eps` of `images` that raise `loss`.
@@ -100,20 +123,36 @@ pub fn ascend(
     stop: &Stop,
     loss: &dyn Fn(&Tensor) -> Tensor,
 ) -> Result<Tensor, Error> {
+    ascend_watched(network, images, start, attack, stop, loss, &mut |_| {})
+}
+
+/// Like [`ascend`]. `first_gradient` sees the gradient at the start.
+fn ascend_watched(
+    network: &Network,
+    images: &Tensor,
+    start: &Tensor,
+    attack: &Attack,
+    stop: &Stop,
+    loss: &dyn Fn(&Tensor) -> Tensor,
+    first_gradient: &mut dyn FnMut(&Tensor),
+) -> Result<Tensor, Error> {
     // Converted once, not in each pass.
     let network = no_grad(|| network.cast(attack.precision));
     let mut adversarial = (images + start).clamp_(0.0, 1.0);
-    for _ in 0..attack.steps {
+    for number in 0..attack.steps {
         stop.check()?;
-        adversarial = step(&network, images, &adversarial, attack, loss);
+        let gradient = input_gradient(&network, &adversarial, attack.batch_norm, loss);
+        if number == 0 {
+            first_gradient(&gradient);
+        }
+        adversarial = step(images, &adversarial, &gradient, attack);
     }
     Ok(adversarial)
 }
 
-/// Takes one step of the attack from the points `adversarial`.
-fn step(network: &Network, images: &Tensor, adversarial: &Tensor, attack: &Attack, loss: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
-    let gradient = input_gradient(network, adversarial, attack.batch_norm, loss);
-    let moved = adversarial - images + direction(attack.norm, &gradient) * attack.step_size.fraction();
+/// Takes one step of the attack from the points `adversarial`, where the loss has this gradient.
+fn step(images: &Tensor, adversarial: &Tensor, gradient: &Tensor, attack: &Attack) -> Tensor {
+    let moved = adversarial - images + direction(attack.norm, gradient) * attack.step_size.fraction();
     (images + project(attack.norm, &moved, attack.eps)).clamp_(0.0, 1.0)
 }
 
@@ -124,7 +163,7 @@ const PARTS: i64 = 8;
 /// Smallest batch that is left. Matrix products of fewer rows add up in another order, which changes last bits.
 const FEWEST: i64 = 32;
 
-/// Does what [`ascend`] does, for an attack that takes the same step from the same point.
+/// Does what [`ascend_watched`] does, for an attack that takes the same step from the same point.
 ///
 /// Once an image is at a point where it has been, it goes on in a circle, and where it ends is known:
 /// <https://arxiv.org/abs/2503.19347>.
@@ -135,6 +174,7 @@ fn ascend_until_repeated(
     start: &Tensor,
     attack: &Attack,
     stop: &Stop,
+    first_gradient: &mut dyn FnMut(&Tensor),
 ) -> Result<Tensor, Error> {
     let network = no_grad(|| network.cast(attack.precision));
     let (mut images, mut labels) = (images.shallow_clone(), labels.shallow_clone());
@@ -145,8 +185,12 @@ fn ascend_until_repeated(
     let mut result = images.empty_like();
     for left in (0..attack.steps as usize).rev() {
         stop.check()?;
-        let next = step(&network, &images, &points[0], attack, &|logits| cross_entropy(logits, &labels, Reduction::Sum));
-        points.insert(0, next);
+        let loss = |logits: &Tensor| cross_entropy(logits, &labels, Reduction::Sum);
+        let gradient = input_gradient(&network, &points[0], attack.batch_norm, &loss);
+        if left + 1 == attack.steps as usize {
+            first_gradient(&gradient);
+        }
+        points.insert(0, step(&images, &points[0], &gradient, attack));
         points.truncate(LONGEST_CYCLE + 1);
         if left == 0 {
             break;
@@ -180,6 +224,16 @@ fn ascend_until_repeated(
     Ok(result)
 }
 
+/// Counts the images whose gradient is zero everywhere, and those whose gradient has an entry that is not finite.
+///
+/// Returns `[2]`, int64, without waiting for the device.
+fn count_broken(gradient: &Tensor) -> Tensor {
+    // Not a number is larger than any number.
+    let largest = gradient.abs().amax([1i64, 2, 3], false);
+    let counts = [largest.eq(0.0), largest.isfinite().logical_not()].map(|images| images.sum(Kind::Int64));
+    Tensor::stack(&counts, 0)
+}
+
 /// Returns the gradient of the loss with respect to the images.
 ///
 /// Autograd then skips the gradients of the parameters, which saves a third of the work.
@@ -187,6 +241,12 @@ fn input_gradient(network: &Network, images: &Tensor, mode: BatchNormMode, loss:
     let images = images.detach().set_requires_grad(true);
     let loss = loss(&network.forward(&images, mode).logits);
     Tensor::run_backward(&[&loss], &[&images], false, false).swap_remove(0)
+}
+
+/// Reads the counts of [`Perturbed::broken_gradients`] for so many images.
+pub(crate) fn broken_gradients(counts: &Tensor, images: u32) -> BrokenGradients {
+    let counts: Vec<i64> = Vec::try_from(counts).expect("a list of whole numbers");
+    BrokenGradients { images, zero: counts[0] as u32, not_finite: counts[1] as u32 }
 }
 
 /// Returns the cross-entropy of `logits`, `[N, K]`, for `labels`, `[N]`.

@@ -1,17 +1,21 @@
 //! Robust accuracy under several attacks: each attack runs on the images that resisted all attacks before it.
 //!
+//! Then it may check itself: three attacks on the same few images show whether steps are too few and gradients fail.
 //! The evaluation can stop after every batch, and continues from there to the same result. This module knows
 //! nothing of run directories.
 
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use shared::config::{AutoAttack, STANDARD_QUERIES};
-use shared::record::EvaluationStep;
+use shared::api::{CheckedAttack, SelfCheck};
+use shared::config::{AutoAttack, EvaluateConfig, STANDARD_QUERIES};
+use shared::eps_curve::wilson;
+use shared::record::{BrokenGradients, EvaluationStep};
+use shared::signs::sign_test;
 use tch::{Device, Tensor, no_grad};
 
 use crate::Error;
-use crate::attack::{self, Attack};
+use crate::attack::{self, Attack, Perturbed};
 use crate::autoattack::square::KeepSearch;
 use crate::autoattack::{self, Ball, Classifier, PreparedStage, Stage};
 use crate::data::Split;
@@ -50,6 +54,18 @@ pub struct State {
     /// Results: `clean` first, then each completed attack.
     pub steps: Vec<EvaluationStep>,
     under_way: Option<AttackPosition>,
+    /// What the attacks of the self-check have found so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    checked: Vec<Checked>,
+}
+
+/// What an attack of the self-check has found so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Checked {
+    /// Whether each image is still classified correctly, for the first of the images that are attacked.
+    correct: Vec<bool>,
+    broken_gradients: BrokenGradients,
+    seconds: f64,
 }
 
 /// Position inside an attack that is not complete.
@@ -61,6 +77,9 @@ struct AttackPosition {
     next: usize,
     /// Number of images that were classified correctly when the attack began.
     attacked: usize,
+    /// Of the first pass, if it is PGD.
+    #[serde(default)]
+    broken_gradients: BrokenGradients,
     seconds: f64,
 }
 
@@ -68,6 +87,8 @@ struct AttackPosition {
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
     pub attacks: &'a [NamedAttack],
+    /// Attacks by which the evaluation checks itself after the others: PGD with few steps, with many, and at a large radius.
+    pub self_check: Option<&'a [Attack; 3]>,
     pub seed: u32,
 }
 
@@ -121,7 +142,7 @@ impl NamedAttack {
 pub fn run(
     network: &Network,
     split: &Split,
-    Plan { attacks, seed }: Plan<'_>,
+    Plan { attacks, self_check, seed }: Plan<'_>,
     state: &mut State,
     keep: &mut impl KeepBatch,
     stop: &Stop,
@@ -132,15 +153,23 @@ pub fn run(
         let begun = Instant::now();
         state.clean = clean_predictions(network, split, stop)?;
         state.worst.clone_from(&state.clean);
-        state.finish("clean", labels.len(), begun.elapsed().as_secs_f64(), &labels);
+        state.steps.push(state.step("clean", labels.len(), begun.elapsed().as_secs_f64(), &labels));
         state.report(observe)?;
     }
+    let all = work(attacks.iter().flat_map(|attack| &attack.passes));
+    let checked = checked_images(labels.len());
+    // In passes of all images, as that of the attacks.
+    let of_check = |attack: &Attack| work_of_pgd(attack) * checked.len() as f64 / labels.len() as f64;
+    let of = (all + self_check.into_iter().flatten().map(of_check).sum::<f64>()) as u32;
     // The first step is the clean evaluation, not an attack.
     let mut done = state.steps.len() - 1;
     while let Some(attack) = attacks.get(done) {
         let mut under_way = match &state.under_way {
             Some(under_way) => under_way.clone(),
-            None => AttackPosition { pass: 0, next: 0, attacked: state.still_correct(&labels).len(), seconds: 0.0 },
+            None => {
+                let attacked = state.still_correct(&labels).len();
+                AttackPosition { pass: 0, next: 0, attacked, broken_gradients: BrokenGradients::default(), seconds: 0.0 }
+            }
         };
         while let Some(pass) = attack.passes.get(under_way.pass) {
             let prepared = pass.prepare(split, seed);
@@ -151,37 +180,69 @@ pub fn run(
                 let (images, labels_there) = split.select(&rows);
                 keep.next(format!("{} {} {batch:?}", attack.name, under_way.pass));
                 let found = prepared.perturb(network, &rows, &images, &labels_there, keep, stop)?;
-                for (image, predicted) in batch.iter().zip(predictions(network, &found, number)?) {
+                for (image, predicted) in batch.iter().zip(predictions(network, &found.images, number)?) {
                     state.worst[*image] = predicted;
+                }
+                if under_way.pass == 0 {
+                    under_way.broken_gradients = with_batch(under_way.broken_gradients, &found);
                 }
                 under_way.next = batch[batch.len() - 1] + 1;
                 under_way.seconds += begun.elapsed().as_secs_f64();
                 state.under_way = Some(under_way.clone());
                 let before = work(attacks[..done].iter().flat_map(|attack| &attack.passes)) + work(&attack.passes[..under_way.pass]);
                 let now = before + pass.work() * under_way.next as f64 / labels.len() as f64;
-                observe(state, Event::Batch { done: now as u32, of: work(attacks.iter().flat_map(|attack| &attack.passes)) as u32 })?;
+                observe(state, Event::Batch { done: now as u32, of })?;
             }
             under_way = AttackPosition { pass: under_way.pass + 1, next: 0, ..under_way };
         }
         state.under_way = None;
-        state.finish(&attack.name, under_way.attacked, under_way.seconds, &labels);
+        let step = state.step(&attack.name, under_way.attacked, under_way.seconds, &labels);
+        state.steps.push(EvaluationStep { broken_gradients: under_way.broken_gradients.if_any(), ..step });
         state.report(observe)?;
         done += 1;
+    }
+
+    // The attacks of the check are not the worst case of anything: each attacks the same images.
+    let mut before = all;
+    let attacked: Vec<usize> = checked.iter().copied().filter(|image| state.clean[*image] == labels[*image]).collect();
+    for (index, attack) in self_check.into_iter().flatten().enumerate() {
+        if state.checked.len() == index {
+            state.checked.push(Checked::default());
+        }
+        let pass = Pass::Pgd { attack: attack.clone(), start: 0 };
+        let left = attacked.get(state.checked[index].correct.len()..).unwrap_or_default();
+        let prepared = (!left.is_empty()).then(|| pass.prepare(split, seed));
+        for (number, batch) in (1..).zip(left.chunks(batch_size(split, pass.work()))) {
+            let begun = Instant::now();
+            let rows = indices(batch, split);
+            let (images, labels_there) = split.select(&rows);
+            keep.next(format!("self-check {index} {batch:?}"));
+            let prepared = prepared.as_ref().expect("there are images to attack");
+            let found = prepared.perturb(network, &rows, &images, &labels_there, keep, stop)?;
+            let predicted = predictions(network, &found.images, number)?;
+            let so_far = &mut state.checked[index];
+            so_far.correct.extend(batch.iter().zip(predicted).map(|(image, predicted)| predicted == labels[*image]));
+            so_far.broken_gradients = with_batch(so_far.broken_gradients, &found);
+            so_far.seconds += begun.elapsed().as_secs_f64();
+            let now = before + of_check(attack) * so_far.correct.len() as f64 / attacked.len() as f64;
+            observe(state, Event::Batch { done: now as u32, of })?;
+        }
+        before += of_check(attack);
     }
     Ok(())
 }
 
-/// Detects masked gradients: Square, which uses no gradients, succeeds where targeted APGD failed.
-///
-/// Returns the number of these images if it exceeds 0.2 % of all images, the limit in the public code. The
-/// true robust accuracy may then be lower than the one measured.
-pub fn masked_gradients(steps: &[EvaluationStep]) -> Option<u32> {
-    const SUSPICIOUS: f64 = 0.002;
-    let is = |step: &EvaluationStep, attack: AutoAttack| step.attack.starts_with(attack.label());
-    let square = steps.iter().position(|step| is(step, AutoAttack::Square))?;
-    let by_gradients = steps[..square].iter().any(|step| is(step, AutoAttack::ApgdT));
-    let broken = steps[square].broken;
-    (by_gradients && f64::from(broken) > SUSPICIOUS * f64::from(steps[0].attacked)).then_some(broken)
+/// The images of a self-check, of so many: in even steps, so that data sorted by class gives some of each.
+fn checked_images(of: usize) -> Vec<usize> {
+    let count = of.min(EvaluateConfig::CHECKED_IMAGES);
+    (0..count).map(|index| index * of / count).collect()
+}
+
+/// Adds the counts of a batch, which has been waited for.
+fn with_batch(before: BrokenGradients, found: &Perturbed) -> BrokenGradients {
+    let Some(counts) = &found.broken_gradients else { return before };
+    let BrokenGradients { images, zero, not_finite } = attack::broken_gradients(counts, found.images.size()[0] as u32);
+    BrokenGradients { images: before.images + images, zero: before.zero + zero, not_finite: before.not_finite + not_finite }
 }
 
 /// Returns the number of images attacked together.
@@ -226,6 +287,10 @@ fn indices(images: &[usize], split: &Split) -> Tensor {
     Tensor::from_slice(&images).to_device(split.labels.device())
 }
 
+fn work_of_pgd(attack: &Attack) -> f64 {
+    3.0 * f64::from(attack.steps)
+}
+
 /// Returns the work of several passes.
 fn work<'a>(passes: impl IntoIterator<Item = &'a Pass>) -> f64 {
     passes.into_iter().map(Pass::work).sum()
@@ -234,7 +299,8 @@ fn work<'a>(passes: impl IntoIterator<Item = &'a Pass>) -> f64 {
 impl State {
     /// Returns the duration of all attacks so far.
     pub fn seconds(&self) -> f64 {
-        self.steps.iter().map(|step| step.seconds).chain(self.under_way.iter().map(|under_way| under_way.seconds)).sum()
+        let under_way = self.under_way.iter().map(|under_way| under_way.seconds);
+        self.steps.iter().map(|step| step.seconds).chain(under_way).chain(self.checked.iter().map(|checked| checked.seconds)).sum()
     }
 
     /// Returns whether this state can belong to these attacks and images.
@@ -251,16 +317,54 @@ impl State {
         (0..labels.len()).filter(|image| self.worst[*image] == labels[*image]).collect()
     }
 
-    /// Appends the result of an attack that started with `attacked` correctly classified images.
-    fn finish(&mut self, attack: &str, attacked: usize, seconds: f64, labels: &[i64]) {
+    /// Returns the result of an attack that started with `attacked` correctly classified images.
+    fn step(&self, attack: &str, attacked: usize, seconds: f64, labels: &[i64]) -> EvaluationStep {
         let left = self.still_correct(labels).len();
-        self.steps.push(EvaluationStep {
+        EvaluationStep {
             attack: attack.to_owned(),
             attacked: attacked as u32,
             broken: (attacked - left) as u32,
             accuracy: left as f64 / labels.len() as f64,
             seconds,
-        });
+            broken_gradients: None,
+        }
+    }
+
+    /// Returns what the self-check by `attacks` has measured on images with these labels. `None` if it is not complete.
+    pub fn self_check(&self, attacks: &[Attack; 3], labels: &[i64]) -> Option<SelfCheck> {
+        let [few, many, large] = self.checked.as_slice() else { return None };
+        let images = checked_images(labels.len());
+        let clean = images.iter().filter(|image| self.clean[**image] == labels[**image]).count();
+        if large.correct.len() < clean {
+            return None;
+        }
+        let images = images.len() as u32;
+        let result = |attack: &Attack, checked: &Checked| {
+            let correct = checked.correct.iter().filter(|correct| **correct).count() as u32;
+            CheckedAttack {
+                eps: attack.eps,
+                step_size: attack.step_size,
+                steps: attack.steps,
+                correct,
+                accuracy: f64::from(correct) / f64::from(images.max(1)),
+                accuracy_interval: wilson(correct, images),
+                broken_gradients: checked.broken_gradients.if_any(),
+                seconds: checked.seconds,
+            }
+        };
+        let only = |one: &Checked, other: &Checked| one.correct.iter().zip(&other.correct).filter(|(one, other)| !**one && **other).count();
+        let (only_many, only_few) = (only(many, few) as u32, only(few, many) as u32);
+        Some(SelfCheck {
+            images,
+            clean: clean as u32,
+            norm: attacks[0].norm,
+            few_steps: result(&attacks[0], few),
+            many_steps: result(&attacks[1], many),
+            only_many,
+            only_few,
+            p: sign_test(only_many, only_few),
+            large_radius: result(&attacks[2], large),
+        })
     }
 
     fn report(&self, observe: &mut dyn FnMut(&State, Event<'_>) -> Result<(), Error>) -> Result<(), Error> {
@@ -288,15 +392,14 @@ impl Pass {
     /// Returns the work per image in forward passes. A backward pass counts as two.
     fn work(&self) -> f64 {
         match self {
-            Pass::Pgd { attack, .. } => 3.0 * f64::from(attack.steps),
+            Pass::Pgd { attack, .. } => work_of_pgd(attack),
             Pass::AutoAttack { stage, .. } => f64::from(stage.forward_passes()),
         }
     }
 }
 
 impl PreparedPass<'_> {
-    /// Attacks `images` with `labels`, which are those at `rows` of the split. Returns the final images of
-    /// the attack.
+    /// Attacks `images` with `labels`, which are those at `rows` of the split.
     fn perturb(
         &self,
         network: &Network,
@@ -305,10 +408,13 @@ impl PreparedPass<'_> {
         labels: &Tensor,
         keep: &mut dyn KeepSearch,
         stop: &Stop,
-    ) -> Result<Tensor, Error> {
+    ) -> Result<Perturbed, Error> {
         match self {
             PreparedPass::Pgd { attack, start } => attack::perturb(network, images, labels, &start.index_select(0, rows), attack, stop),
-            PreparedPass::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, keep, stop),
+            PreparedPass::AutoAttack(prepared) => {
+                let images = prepared.perturb(network, images, labels, rows, keep, stop)?;
+                Ok(Perturbed { images, broken_gradients: None })
+            }
         }
     }
 }

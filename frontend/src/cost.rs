@@ -2,7 +2,7 @@
 //! disk space are estimated by the server.
 
 use shared::api::{DiskEstimate, EstimateBasis, RunEstimate, TimeEstimate};
-use shared::config::{Inputs, Norm, RunConfig, SplitName};
+use shared::config::{EvaluateConfig, Inputs, Norm, RunConfig, SplitName};
 use shared::format;
 use shared::passes::Passes;
 
@@ -30,11 +30,18 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
             });
             let attacks = config.autoattack.iter().map(|attack| attack.with_effort(config.square_queries));
             let attacks: Vec<String> = pgd.into_iter().chain(attacks).collect();
-            vec![
+            let check = config.self_check.then(|| {
+                let images = format::count(EvaluateConfig::CHECKED_IMAGES as u64);
+                format!("Then it checks itself on at most {images} images: PGD-20, PGD-100 and PGD-20 at a large radius.")
+            });
+            [
                 format!("Clean accuracy of {images}, then {}.", attacks.join(", ")),
                 "Each attack runs on the images that those before it have left: the more robust the network, the longer it takes."
                     .to_owned(),
             ]
+            .into_iter()
+            .chain(check)
+            .collect()
         }
         RunConfig::EpsCurve(config) => {
             // Of both norms there are equally many radii.
@@ -148,7 +155,7 @@ pub fn disk_space(estimate: &RunEstimate) -> Option<String> {
 mod tests {
     use super::*;
     use shared::api::DiskUse;
-    use shared::config::{EvaluateConfig, RestartedPgdConfig};
+    use shared::config::RestartedPgdConfig;
 
     #[test]
     fn time_and_disk_space_are_told_for_one_run_and_for_a_sweep() {
@@ -181,5 +188,6 @@ mod tests {
             "{said:?}"
         );
         assert!(said[0].ends_with("Square (5\u{2009}000 queries)."), "{said:?}");
+        assert!(said[2].starts_with("Then it checks itself on at most 200 images"), "{said:?}");
     }
 }

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn epoch(epoch: u32, robust: f64, cas: Option<f64>) -> Option<EpochSummary> {
-        Some(EpochSummary { epoch, clean_accuracy: None, robust_accuracy: Some(robust), cas })
+        Some(EpochSummary { epoch, clean_accuracy: None, robust_accuracy: Some(robust), cas, signs: Vec::new() })
     }
 
     #[track_caller]

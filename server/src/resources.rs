@@ -5,6 +5,7 @@ use shared::api::{Attribution, AttributionContext, AttributionSummary, Checkpoin
 use shared::config::RunKind;
 use shared::id::{AttributionId, CheckpointId, RunId};
 use shared::record::{Epoch, Metrics};
+use shared::signs;
 use shared::view::SIDES;
 
 use crate::db::RunStatus;
@@ -64,6 +65,7 @@ pub fn checkpoints(id: &RunId, metrics: &Metrics) -> Vec<CheckpointInfo> {
             sha256: checkpoint.sha256.clone(),
             clean_accuracy: measured.and_then(|epoch| epoch.test_clean_accuracy),
             robust_accuracy: measured.and_then(|epoch| epoch.test_robust_accuracy),
+            signs: measured.map(signs::of_epoch).unwrap_or_default(),
             attributions: attributions.collect(),
         }
     };
@@ -92,6 +94,7 @@ pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result
         is_last: marks.last == Some(id.epoch),
         clean_accuracy: measured.and_then(|epoch| epoch.test_clean_accuracy),
         robust_accuracy: measured.and_then(|epoch| epoch.test_robust_accuracy),
+        signs: measured.map(signs::of_epoch).unwrap_or_default(),
     })
 }
 

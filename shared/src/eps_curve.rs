@@ -1,12 +1,10 @@
 //! What a curve of accuracy over the radius of the attack tells of the measurement itself.
 
-use crate::format;
 use crate::record::EpsPoint;
+use crate::signs::{rises, stays_up, with_interval};
 
 /// The number of standard deviations that 95 % of a normal distribution are within.
 const Z: f64 = 1.959_963_984_540_054;
-/// Accuracy counts as near 0 if its interval reaches below this.
-const NEAR_ZERO: f64 = 0.01;
 
 /// 95 % interval of a fraction: Wilson 1927, <https://doi.org/10.1080/01621459.1927.10502953>. It stays within 0 and 1,
 /// also for none and for all.
@@ -25,31 +23,12 @@ pub fn wilson(hits: u32, of: u32) -> [f64; 2] {
 /// <https://arxiv.org/abs/1902.06705>.
 pub fn finding(points: &[EpsPoint]) -> Option<String> {
     let last = points.last().filter(|point| point.steps > 0)?;
-    let interval = |point: &EpsPoint| {
-        let [low, high] = point.accuracy_interval;
-        format!("{} ({} to {})", format::percent(point.accuracy), format::percent(low), format::percent(high))
-    };
-    let rises = points.windows(2).find(|pair| pair[1].accuracy_interval[0] > pair[0].accuracy_interval[1]);
-    if let Some([before, after]) = rises {
-        return Some(format!(
-            "Accuracy rises from {} at {} to {} at {}, beyond its 95 % intervals. A larger radius allows everything that a smaller one does, so \
-             the attack fails here, and the network is less robust than it looks: its gradients may be masked, or {} steps may be too few.",
-            interval(before),
-            before.threat(),
-            interval(after),
-            after.threat(),
-            after.steps
-        ));
+    let sign = points.windows(2).find_map(|pair| rises(&pair[0], &pair[1]));
+    if let Some(sign) = sign.or_else(|| stays_up(last.threat(), last.accuracy, last.accuracy_interval)) {
+        return Some(sign.message);
     }
-    let (found, threat) = (interval(last), last.threat().long());
-    if last.accuracy_interval[0] <= NEAR_ZERO {
-        return Some(format!("At {threat}, accuracy is {found}: it falls to about 0, as it must where an attack works."));
-    }
-    Some(format!(
-        "Accuracy does not fall to 0: at {threat}, it is still {found}. A large enough radius turns every image into one of another class, so an \
-         accuracy that stays up where the radius goes on growing is the sign of an attack that fails, not of a robust network: masked \
-         gradients, or too few steps. Measure larger radii as well, and hold one against AutoAttack, before these numbers are trusted."
-    ))
+    let found = with_interval(last.accuracy, last.accuracy_interval);
+    Some(format!("At {}, accuracy is {found}: it falls to about 0, as it must where an attack works.", last.threat().long()))
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
             is_last: false,
             clean_accuracy: None,
             robust_accuracy: None,
+            signs: Vec::new(),
         },
         file: AttributionFile {
             epoch,
@@ -102,6 +103,7 @@ pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
             mean_logits: None,
             non_target_mass: None,
             bootstrap: None,
+            broken_gradients: None,
             feature_dim: 4,
             checkpoint_sha256: String::new(),
             seconds: 1.0,
@@ -129,6 +131,7 @@ pub fn eps_point(eps: f64, correct: u32) -> EpsPoint {
         checkpoint: "at-1.e5".parse().expect("it is a checkpoint"),
         checkpoint_sha256: "ab".into(),
         seconds: 1.0,
+        broken_gradients: None,
     }
 }
 

@@ -31,6 +31,7 @@ pub mod query;
 pub mod random;
 pub mod record;
 pub mod rundir;
+pub mod signs;
 pub mod spreadsheet;
 pub mod sweep;
 pub mod theory;

@@ -376,7 +376,13 @@ mod tests {
     use crate::preset;
 
     fn run() -> RunRow {
-        let epoch = |epoch, robust, cas| EpochSummary { epoch, clean_accuracy: Some(0.8), robust_accuracy: Some(robust), cas: Some(cas) };
+        let epoch = |epoch, robust, cas| EpochSummary {
+            epoch,
+            clean_accuracy: Some(0.8),
+            robust_accuracy: Some(robust),
+            cas: Some(cas),
+            signs: Vec::new(),
+        };
         let config = preset::all().into_iter().find(|preset| preset.id == "cifar10").unwrap().config;
         let summary =
             RunSummary { epochs: 200, best: Some(epoch(108, 0.478, 25.6)), last: Some(epoch(200, 0.425, 9.0)), ..RunSummary::default() };

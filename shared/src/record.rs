@@ -128,6 +128,9 @@ pub struct Epoch {
     pub test_loss: Option<f64>,
     /// Robust accuracy on the held-out images; absent if none are held out.
     pub holdout_robust_accuracy: Option<f64>,
+    /// Test images whose first gradient under the attack cannot lead it; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_gradients: Option<BrokenGradients>,
     /// Duration of training and evaluation, and of saving after the epoch before. 0 if an imported log does
     /// not have it.
     pub seconds: f64,
@@ -148,9 +151,35 @@ impl Epoch {
             test_robust_accuracy: None,
             test_loss: None,
             holdout_robust_accuracy: None,
+            broken_gradients: None,
             seconds: 0.0,
             elapsed_secs: 0.0,
         }
+    }
+}
+
+/// Images whose first gradient cannot lead an attack: the gradient of the loss by the image, where the attack starts.
+///
+/// Records have it only where there are such images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BrokenGradients {
+    /// Number of images attacked.
+    pub images: u32,
+    /// Number of these whose gradient is zero everywhere.
+    pub zero: u32,
+    /// Number of these whose gradient has an entry that is infinite or not a number.
+    pub not_finite: u32,
+}
+
+impl BrokenGradients {
+    /// Number of images with either.
+    pub fn count(&self) -> u32 {
+        self.zero + self.not_finite
+    }
+
+    /// `None` if there are no such images.
+    pub fn if_any(self) -> Option<Self> {
+        (self.count() > 0).then_some(self)
     }
 }
 
@@ -195,6 +224,10 @@ pub struct EvaluationStep {
     /// Accuracy after this attack and all previous ones.
     pub accuracy: f64,
     pub seconds: f64,
+    /// Images whose first gradient cannot lead PGD, from its first start; absent if there are none, and for other
+    /// attacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_gradients: Option<BrokenGradients>,
 }
 
 /// What one radius of a curve over eps gave. Accuracies are fractions.
@@ -227,6 +260,9 @@ pub struct EpsPoint {
     /// SHA-256 of the checkpoint file.
     pub checkpoint_sha256: String,
     pub seconds: f64,
+    /// Images whose first gradient under the attack cannot lead it; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_gradients: Option<BrokenGradients>,
 }
 
 impl EpsPoint {

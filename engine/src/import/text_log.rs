@@ -103,6 +103,7 @@ pub fn read(text: &str) -> Option<TextLog> {
             test_robust_accuracy: get(Column::TestRobustAccuracy),
             test_loss: get(Column::TestRobustLoss),
             holdout_robust_accuracy: None,
+            broken_gradients: None,
             seconds: 0.0,
             elapsed_secs: 0.0,
         };

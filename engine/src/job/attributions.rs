@@ -91,6 +91,7 @@ pub(super) fn write(
         mean_logits: Some(Matrix::try_from(logits.means).map_err(|error| Error::Data(format!("mean logits: {error}")))?),
         non_target_mass: Some(logits.non_target_mass),
         bootstrap,
+        broken_gradients: measurement.broken_gradients,
         feature_dim: samples.weight.size()[1] as u32,
         checkpoint_sha256: checkpoint_sha256.to_owned(),
         seconds: measurement.seconds + begun.elapsed().as_secs_f64(),
@@ -114,12 +115,9 @@ pub(super) fn is_written(dir: &RunDir, epoch: u32, inputs: Inputs, checkpoint_sh
         && read(dir, epoch, inputs).is_ok_and(|content| content.checkpoint_sha256 == checkpoint_sha256)
 }
 
-/// Returns the accuracy in an attribution file of this run. `None` if there is no such file.
-pub(super) fn accuracy(dir: &RunDir, epoch: u32, inputs: Inputs) -> Result<Option<f64>, Error> {
-    match dir.metrics().cas(epoch, inputs) {
-        Some(_) => Ok(Some(read(dir, epoch, inputs)?.accuracy)),
-        None => Ok(None),
-    }
+/// Returns an attribution file of this run. `None` if there is no such file.
+pub(super) fn existing(dir: &RunDir, epoch: u32, inputs: Inputs) -> Result<Option<AttributionFile>, Error> {
+    dir.metrics().cas(epoch, inputs).map(|_| read(dir, epoch, inputs)).transpose()
 }
 
 fn read(dir: &RunDir, epoch: u32, inputs: Inputs) -> Result<AttributionFile, Error> {

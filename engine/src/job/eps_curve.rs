@@ -78,6 +78,7 @@ pub(super) fn run(directory: &Path, config: &EpsCurveConfig, stop: &Stop) -> Res
             checkpoint: source.id.clone(),
             checkpoint_sha256: source.sidecar.checkpoint.sha256.clone(),
             seconds: measurement.seconds + ended.elapsed().as_secs_f64(),
+            broken_gradients: measurement.broken_gradients,
         }))?;
         kept.remove()?;
     }

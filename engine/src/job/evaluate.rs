@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use shared::api::EvaluationFile;
-use shared::config::{AutoAttack, EvaluateConfig, PgdConfig, STANDARD_QUERIES};
+use shared::config::{AutoAttack, EvaluateConfig, PgdConfig, STANDARD_QUERIES, ThreatModel};
 use shared::format;
 use shared::record::{Finished, Notice, NoticeKind, Phase, Progress, Record};
 use shared::rundir;
+use shared::signs::{self, Sign};
 
 use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
@@ -58,6 +59,8 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, stop: &Stop) -> Res
 
     let ball = ball(config, &source)?;
     let attacks = attacks(config, ball, network.classes())?;
+    let threat = ThreatModel { norm: ball.norm, eps: ball.eps };
+    let self_check = config.self_check.then(|| EvaluateConfig::checking_attacks(threat).map(|attack| Attack::to_measure(&attack)));
     let mut state = resume(&dir, &source, &split, &attacks)?;
     if let Some(done) = state.steps.len().checked_sub(1) {
         let message = format!("The evaluation continues where it was stopped: {done} of {} attacks were done.", attacks.len());
@@ -70,7 +73,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, stop: &Stop) -> Res
     let spent_before = state.seconds();
     let spent = || spent_before + begun.elapsed().as_secs_f64();
     let mut timer = SaveTimer::start();
-    let plan = Plan { attacks: &attacks, seed: config.seed };
+    let plan = Plan { attacks: &attacks, self_check: self_check.as_ref(), seed: config.seed };
     let mut search = KeptSearch::in_file(&dir.path(rundir::SEARCH), &source.sidecar.checkpoint.sha256, device);
     let outcome = robustness::run(&network, &split, plan, &mut state, &mut search, stop, &mut |state, event| {
         if matches!(event, Event::Step(_)) || timer.is_due() {
@@ -89,15 +92,10 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, stop: &Stop) -> Res
     }
     outcome?;
 
-    if let Some(images) = robustness::masked_gradients(&state.steps) {
-        let message = format!(
-            "Square, which uses only logits, found adversarial versions of {images} images on which gradient-based attacks had \
-             failed. The gradients of this network may be masked, and its robust accuracy lower than measured. Check it with an attack \
-             adapted to this network."
-        );
+    if let Some(Sign { message, .. }) = signs::masked_gradients(&state.steps) {
         dir.append(&Record::Notice(Notice { kind: NoticeKind::MaskedGradients, epoch: None, message }))?;
     }
-    dir.write_json(RESULT, &result(config, &source, ball, network.classes(), &split, state))?;
+    dir.write_json(RESULT, &result(config, &source, ball, network.classes(), &split, state, self_check.as_ref()))?;
     dir.remove(STATE)?;
     search.remove()?;
     let epoch = source.id.epoch;
@@ -167,7 +165,15 @@ fn save(dir: &RunDir, source: &SourceCheckpoint, state: &State) -> Result<(), Er
 }
 
 /// Builds the content of `evaluation.json`.
-fn result(config: &EvaluateConfig, source: &SourceCheckpoint, ball: Ball, classes: i64, split: &Split, state: State) -> EvaluationFile {
+fn result(
+    config: &EvaluateConfig,
+    source: &SourceCheckpoint,
+    ball: Ball,
+    classes: i64,
+    split: &Split,
+    state: State,
+    self_check: Option<&[Attack; 3]>,
+) -> EvaluationFile {
     let labels = split.label_list();
     let classes = classes as usize;
     let mut confusion = vec![vec![0; classes]; classes];
@@ -182,6 +188,7 @@ fn result(config: &EvaluateConfig, source: &SourceCheckpoint, ball: Ball, classe
     let of_each_class = |hits: &[u32]| hits.iter().zip(&counts).map(|(hits, count)| share(*hits, *count)).collect();
     let images = labels.len() as u32;
     let robust_accuracy = share(robust.iter().sum(), images);
+    let self_check = self_check.and_then(|attacks| state.self_check(attacks, &labels));
     EvaluationFile {
         checkpoint: source.id.clone(),
         checkpoint_sha256: source.sidecar.checkpoint.sha256.clone(),
@@ -196,6 +203,8 @@ fn result(config: &EvaluateConfig, source: &SourceCheckpoint, ball: Ball, classe
         report: report(config, ball, classes, images, &state, robust_accuracy),
         seed: config.seed,
         seconds: state.seconds(),
+        signs: signs::of_evaluation(&state.steps, self_check.as_ref()),
+        self_check,
         class_counts: counts,
         steps: state.steps,
         confusion,

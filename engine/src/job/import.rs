@@ -224,10 +224,12 @@ fn add_measured(dir: &mut RunDir, epoch: u32, source: &ImportSource) -> Result<(
     };
     // A curve is of one attack and one code.
     if !in_log(|epoch| epoch.test_clean_accuracy) {
-        record.test_clean_accuracy = attributions::accuracy(dir, epoch, Inputs::Clean)?;
+        record.test_clean_accuracy = attributions::existing(dir, epoch, Inputs::Clean)?.map(|file| file.accuracy);
     }
     if !in_log(|epoch| epoch.test_robust_accuracy) {
-        record.test_robust_accuracy = attributions::accuracy(dir, epoch, Inputs::Adversarial)?;
+        let file = attributions::existing(dir, epoch, Inputs::Adversarial)?;
+        record.test_robust_accuracy = file.as_ref().map(|file| file.accuracy);
+        record.broken_gradients = file.and_then(|file| file.broken_gradients);
     }
     let is_new = dir.metrics().epochs.iter().all(|known| *known != record);
     let has_any = record != Epoch::unmeasured(epoch);

@@ -310,6 +310,7 @@ impl Recorder<'_> {
             test_robust_accuracy: evaluation.map(|evaluation| evaluation.test_robust.accuracy()),
             test_loss: evaluation.map(|evaluation| evaluation.test_robust.loss),
             holdout_robust_accuracy: evaluation.and_then(|evaluation| evaluation.holdout_robust.as_ref()).map(Measurement::accuracy),
+            broken_gradients: evaluation.and_then(|evaluation| evaluation.test_robust.broken_gradients),
             seconds,
             elapsed_secs: self.clock.elapsed_secs(),
         }

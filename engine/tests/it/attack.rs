@@ -50,7 +50,7 @@ fn check(norm: Norm) {
     let network = small_network(Dataset::Digits, Kind::Float);
     let (images, labels) = digits();
     let attack = attack(norm);
-    let adversarial = perturb(&network, &images, &labels, &start(&attack, &images, 1), &attack, &Stop::default()).unwrap();
+    let adversarial = perturb(&network, &images, &labels, &start(&attack, &images, 1), &attack, &Stop::default()).unwrap().images;
 
     let eps = attack.eps.fraction();
     let found = sizes(norm, &(&adversarial - &images));
@@ -127,7 +127,7 @@ fn repeated(network: &Network, steps: u32, images: &Tensor, labels: &Tensor) -> 
         let loss = |logits: &Tensor| cross_entropy(logits, labels, Reduction::Sum);
         ascend(network, images, &start, &Attack { steps, ..attack.clone() }, &Stop::default(), &loss).unwrap()
     };
-    let found = perturb(network, images, labels, &start, &attack, &Stop::default()).unwrap();
+    let found = perturb(network, images, labels, &start, &attack, &Stop::default()).unwrap().images;
     let expected = plainly(steps);
     assert!(found.equal(&expected), "{steps} steps: {} pixels differ", found.ne_tensor(&expected).sum(Kind::Int64).int64_value(&[]));
     let repeats = |before: u32| expected.eq_tensor(&plainly(steps - before)).flatten(1, -1).all_dim(1, false);

@@ -18,8 +18,10 @@ use shared::api::EvaluationFile;
 use shared::config::{AutoAttack, BatchNormMode, DataConfig, Norm, PgdConfig};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
-use shared::record::{EvaluationStep, NoticeKind};
+use shared::fixtures::without_durations;
+use shared::record::NoticeKind;
 use shared::rundir::StopReason;
+use shared::signs::{self, SignKind};
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
@@ -45,10 +47,29 @@ fn attacks() -> Vec<NamedAttack> {
     [NamedAttack::pgd(&pgd(), 3)].into_iter().chain(of_autoattack).collect()
 }
 
-/// Sets durations to 0, because they differ between runs.
-fn timeless(mut state: State) -> State {
-    state.steps.iter_mut().for_each(|step| step.seconds = 0.0);
-    state
+/// A self-check whose few steps are too few.
+fn check_attacks() -> [Attack; 3] {
+    let linf = |eps, steps| Attack::to_measure(&PgdConfig { steps, ..PgdConfig::of(Norm::Linf, Eps::of_255(eps)) });
+    let slow = |steps| Attack { step_size: Eps::of_255(4.0), ..linf(30.0, steps) };
+    [slow(1), slow(12), linf(200.0, 5)]
+}
+
+/// The state without durations, which differ between runs.
+fn timeless(state: &State) -> Value {
+    let mut value = json!(state);
+    without_durations(&mut value);
+    value
+}
+
+fn evaluate(
+    network: &Network,
+    split: &Split,
+    state: &mut State,
+    observe: &mut dyn FnMut(&State, Event<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (attacks, check) = (attacks(), check_attacks());
+    let plan = Plan { attacks: &attacks, self_check: Some(&check), seed: 3 };
+    robustness::run(network, split, plan, state, &mut (), &Stop::default(), observe)
 }
 
 #[test]
@@ -61,7 +82,7 @@ fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
         events += 1;
         Ok(())
     };
-    robustness::run(&network, &split, Plan { attacks: &attacks(), seed: 3 }, &mut whole, &mut (), &Stop::default(), &mut count).unwrap();
+    evaluate(&network, &split, &mut whole, &mut count).unwrap();
     assert!(events > 10, "{events} events are too few to stop at");
 
     let mut stopped = State::default();
@@ -70,10 +91,10 @@ fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
         stopped = serde_json::from_str(&serde_json::to_string(&stopped).unwrap()).unwrap();
         let mut first = true;
         let mut stop = |_: &State, _: Event<'_>| if std::mem::take(&mut first) { Ok(()) } else { Err(Error::Stopped(StopReason::Cancel)) };
-        let _ =
-            robustness::run(&network, &split, Plan { attacks: &attacks(), seed: 3 }, &mut stopped, &mut (), &Stop::default(), &mut stop);
+        let _ = evaluate(&network, &split, &mut stopped, &mut stop);
     }
-    assert_eq!(timeless(stopped), timeless(whole));
+    assert_eq!(timeless(&stopped), timeless(&whole));
+    assert!(stopped.self_check(&check_attacks(), &split_labels(&split)).is_some());
 }
 
 #[test]
@@ -88,7 +109,7 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
         }
         Ok(())
     };
-    robustness::run(&network, &split, Plan { attacks: &attacks(), seed: 3 }, &mut state, &mut (), &Stop::default(), &mut observe).unwrap();
+    evaluate(&network, &split, &mut state, &mut observe).unwrap();
 
     let names: Vec<&str> = state.steps.iter().map(|step| step.attack.as_str()).collect();
     assert_eq!(names, ["clean", "PGD-5, 3 starts", "Square, 100 queries", "APGD-CE"]);
@@ -106,33 +127,59 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
     for start in 0..3 {
         let seed = Seed { run: 3, purpose: Purpose::Evaluation, epoch: 0, step: start };
         let start = random::draw(seed, || pgd().start(&images));
-        let found = perturb(&network, &images, labels, &start, &pgd(), &Stop::default()).unwrap();
+        let found = perturb(&network, &images, labels, &start, &pgd(), &Stop::default()).unwrap().images;
         left = left.logical_and(&network.forward(&found, BatchNormMode::Eval).logits.argmax(1, false).eq_tensor(labels));
     }
     assert_eq!(f64::from(state.steps[2].attacked), values(&left).iter().sum::<f64>());
 }
 
-#[test]
-fn square_succeeding_after_gradients_failed_is_told() {
-    #[track_caller]
-    fn check(attacks: &[(&str, u32)], expected: Option<u32>) {
-        let step = |(attack, broken): &(&str, u32)| EvaluationStep {
-            attack: (*attack).to_owned(),
-            attacked: 1000,
-            broken: *broken,
-            accuracy: 0.0,
-            seconds: 0.0,
-        };
-        let steps: Vec<EvaluationStep> = [("clean", 0)].iter().chain(attacks).map(step).collect();
-        assert_eq!(robustness::masked_gradients(&steps), expected, "{attacks:?}");
+fn split_labels(split: &Split) -> Vec<i64> {
+    Vec::try_from(&split.labels).unwrap()
+}
+
+/// PGD in ℓ∞ as the paper writes it, on images at `rows` of a split: which of them are still classified correctly.
+fn pgd_by_hand(network: &Network, split: &Split, rows: &[i64], attack: &Attack) -> Vec<bool> {
+    let rows = Tensor::from_slice(rows);
+    let seed = Seed { run: 3, purpose: Purpose::Evaluation, epoch: 0, step: 0 };
+    let start = random::draw(seed, || attack.start(&split.images())).index_select(0, &rows);
+    let (images, labels) = split.select(&rows);
+    let (eps, step) = (attack.eps.fraction(), attack.step_size.fraction());
+    let logits = |images: &Tensor| network.forward(images, BatchNormMode::Eval).logits;
+    let mut points = (&images + start).clamp(0.0, 1.0);
+    for _ in 0..attack.steps {
+        let leaf = points.detach().set_requires_grad(true);
+        let picked = logits(&leaf).log_softmax(1, Kind::Float).gather(1, &labels.unsqueeze(1), false);
+        (-picked.sum(Kind::Float)).backward();
+        let offset = (&points - &images + leaf.grad().sign() * step).clamp(-eps, eps);
+        points = (&images + offset).clamp(0.0, 1.0);
     }
-    let targeted = AutoAttack::ApgdT.label();
-    check(&[(targeted, 100), ("Square", 3)], Some(3));
-    check(&[(targeted, 100), ("FAB, targeted", 0), ("Square, 100 queries", 3)], Some(3));
-    check(&[(targeted, 100), ("Square", 2)], None);
-    check(&[("APGD-CE", 100), ("Square", 3)], None);
-    check(&[("Square", 3), (targeted, 100)], None);
-    check(&[(targeted, 100)], None);
+    Vec::try_from(logits(&points).argmax(1, false).eq_tensor(&labels)).unwrap()
+}
+
+#[test]
+fn a_self_check_counts_what_each_attack_leaves_of_the_same_images() {
+    let network = small_network(Dataset::Digits, Kind::Float);
+    let split = digits(&network);
+    let mut state = State::default();
+    evaluate(&network, &split, &mut state, &mut |_, _| Ok(())).unwrap();
+    let [few, many, large] = &check_attacks();
+    let found = state.self_check(&check_attacks(), &split_labels(&split)).unwrap();
+
+    // 200 of 330 in even steps; every seventh image has another label than the network gives it.
+    let chosen: Vec<i64> = (0..200).map(|index| index * 330 / 200).collect();
+    let rows: Vec<i64> = chosen.iter().copied().filter(|row| row % 7 != 0).collect();
+    assert_eq!((found.images, found.clean), (200, rows.len() as u32));
+    let by_hand = [few, many, large].map(|attack| pgd_by_hand(&network, &split, &rows, attack));
+    for (checked, correct) in [&found.few_steps, &found.many_steps, &found.large_radius].into_iter().zip(&by_hand) {
+        let correct = correct.iter().filter(|correct| **correct).count();
+        assert_eq!((checked.correct as usize, checked.accuracy), (correct, correct as f64 / 200.0));
+        assert_eq!(checked.broken_gradients, None);
+    }
+    let pairs = || by_hand[0].iter().zip(&by_hand[1]);
+    assert_eq!(found.only_many as usize, pairs().filter(|(few, many)| **few && !**many).count());
+    assert_eq!(found.only_few as usize, pairs().filter(|(few, many)| !**few && **many).count());
+    let kinds: Vec<SignKind> = signs::of_evaluation(&state.steps, Some(&found)).into_iter().map(|sign| sign.kind).collect();
+    assert!(kinds.contains(&SignKind::TooFewSteps), "{found:?}");
 }
 
 /// Creates a folder with a run that was trained for a second.
@@ -218,6 +265,7 @@ fn an_evaluation_stopped_and_killed_goes_on_to_the_same_result() {
         config["data"] = json!({"dataset": "digits", "test_samples": 280});
         config["square_queries"] = json!(500);
         config["eps"] = json!("4/255");
+        config["self_check"] = json!(true);
     };
     let (whole, stopped) = (evaluation(&root, "whole", long), evaluation(&root, "stopped", long));
     job::run(&whole, &Stop::default()).unwrap();
@@ -244,12 +292,13 @@ fn an_evaluation_stopped_and_killed_goes_on_to_the_same_result() {
     child.wait().unwrap();
 
     job::run(&stopped, &Stop::default()).unwrap();
-    let timeless = |mut file: EvaluationFile| {
-        file.seconds = 0.0;
-        file.steps.iter_mut().for_each(|step| step.seconds = 0.0);
-        file
+    let timeless = |file: EvaluationFile| {
+        let mut value = json!(file);
+        without_durations(&mut value);
+        value
     };
     assert_eq!(timeless(result(&stopped)), timeless(result(&whole)));
+    assert!(result(&stopped).self_check.is_some());
     let metrics = metrics(&stopped);
     assert_eq!(metrics.evaluation, result(&stopped).steps);
     assert!(metrics.notices.iter().all(|notice| notice.kind == NoticeKind::Resumed) && !metrics.notices.is_empty());

@@ -76,7 +76,7 @@ fn check_attacked(network: &Network, norm: Norm, golden: &Attacked) {
         precision: Precision::Float32,
     };
     let images = images(20);
-    let adversarial = perturb(network, &images, &labels(), &attack.start(&images), &attack, &Stop::default()).unwrap();
+    let adversarial = perturb(network, &images, &labels(), &attack.start(&images), &attack, &Stop::default()).unwrap().images;
     let lengths = (&adversarial - &images).norm_scalaropt_dim(2, [1, 2, 3], false);
     assert_close("lengths of offsets", &values(&lengths), &golden.delta_l2_per_sample, ATTACKED);
     check(network, &adversarial, &golden.expected, ATTACKED);

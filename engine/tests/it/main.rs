@@ -19,6 +19,7 @@ mod pair;
 mod precision;
 mod program;
 mod series;
+mod signs;
 mod stopping;
 mod tensor_file;
 mod training;

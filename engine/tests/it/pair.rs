@@ -100,7 +100,7 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         network.ablate(dimensions);
         let before = Split::new(seen.adversarial.shallow_clone(), labels.shallow_clone());
         assert_eq!(images.accuracy(&network, &before, pair, &attack, &mut Kept::default(), &mut no_news).unwrap(), expected.without);
-        let attacked = perturb(&network, &clean, &labels, &start, &attack, &Stop::default()).unwrap();
+        let attacked = perturb(&network, &clean, &labels, &start, &attack, &Stop::default()).unwrap().images;
         let logits = network.forward(&attacked, BatchNormMode::Eval).logits;
         assert_close("logits", &values(&logits), &expected.logits.concat(), TOLERANCE);
         network.ablate(&[]);

@@ -127,7 +127,7 @@ fn an_attack_with_gradients_in_bfloat16_raises_the_loss_of_the_float32_network_n
     };
     let raised = Precision::ALL.iter().map(|&precision| {
         let attack = Attack { precision, ..Attack::of_evaluation(&config) };
-        loss(&perturb(&network, &images, &labels, &images.zeros_like(), &attack, &Stop::default()).unwrap()) - loss(&images)
+        loss(&perturb(&network, &images, &labels, &images.zeros_like(), &attack, &Stop::default()).unwrap().images) - loss(&images)
     });
     let [float32, bf16] = raised.collect::<Vec<_>>()[..] else { panic!("there are two") };
     assert!(float32 > 0.1 && bf16 > 0.9 * float32, "{float32} and {bf16}");

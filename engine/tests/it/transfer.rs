@@ -46,7 +46,7 @@ fn each_checkpoint_classifies_the_images_attacked_on_each() {
     let sources = [None].into_iter().chain(networks.iter().enumerate().map(Some));
     for source in sources {
         let seen = match source {
-            Some((_, network)) => perturb(network, &images, labels, &start, &attack, &Stop::default()).unwrap(),
+            Some((_, network)) => perturb(network, &images, labels, &start, &attack, &Stop::default()).unwrap().images,
             None => images.shallow_clone(),
         };
         let correct = networks.each_ref().map(|network| {

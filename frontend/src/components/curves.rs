@@ -8,7 +8,7 @@ use shared::chart::axes::EpochAxes;
 use shared::chart::curves::{CAS, Cursor, Curves, SeriesKind, cas_color};
 use shared::config::Inputs;
 use shared::format;
-use shared::record::{Epoch, Metrics};
+use shared::record::{BrokenGradients, Epoch, Metrics};
 use shared::view::Lens;
 
 use crate::url_state::UrlState;
@@ -183,7 +183,9 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
             metrics.epochs_from_first().map(|epoch| (epoch.clone(), cas.get(&epoch.epoch).copied())).collect::<Vec<_>>()
         })
     });
-    let row = |(epoch, cas): (Epoch, Option<f64>)| {
+    // Most runs have none.
+    let has_broken = Memo::new(move |_| epochs.with(|epochs| epochs.iter().any(|(epoch, _)| epoch.broken_gradients.is_some())));
+    let row = move |(epoch, cas): (Epoch, Option<f64>)| {
         view! {
             <tr>
                 <th scope="row" class="number">{epoch.epoch}</th>
@@ -194,6 +196,7 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
                 <td class="number">{format::percent(epoch.train_robust_accuracy)}</td>
                 <td class="number">{format::percent(epoch.test_clean_accuracy)}</td>
                 <td class="number">{format::percent(epoch.test_robust_accuracy)}</td>
+                {has_broken.get().then(|| view! { <td class="number">{broken_gradients(&epoch)}</td> })}
                 <td class="number">{format::decimal(cas, 2)}</td>
                 <td class="number">{format::duration(epoch.seconds)}</td>
             </tr>
@@ -215,6 +218,7 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
                             <th scope="col" class="number">"Robust train"</th>
                             <th scope="col" class="number">"Clean test"</th>
                             <th scope="col" class="number">"Robust test"</th>
+                            {move || has_broken.get().then(|| view! { <th scope="col" class="number">"Zero or not finite gradients"</th> })}
                             <th scope="col" class="number">"CAS"</th>
                             <th scope="col" class="number">"Time"</th>
                         </tr>
@@ -224,6 +228,12 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
             </div>
         </details>
     }
+}
+
+/// On how many of the test images the first gradient cannot lead the attack.
+fn broken_gradients(epoch: &Epoch) -> String {
+    let counted = |broken: BrokenGradients| format!("{} of {}", format::count(broken.count().into()), format::count(broken.images.into()));
+    epoch.broken_gradients.map_or_else(|| "–".to_owned(), counted)
 }
 
 #[cfg(test)]
@@ -247,6 +257,13 @@ mod tests {
         ] {
             assert_eq!(stepped(cursor, key, done), expected, "{cursor:?} {key} {done}");
         }
+    }
+
+    #[test]
+    fn the_table_counts_broken_gradients_of_the_epochs_that_have_some() {
+        let said = |broken| broken_gradients(&Epoch { broken_gradients: broken, ..shared::fixtures::epoch(1) });
+        assert_eq!(said(None), "–");
+        assert_eq!(said(Some(BrokenGradients { images: 1000, zero: 12, not_finite: 1 })), "13 of 1\u{2009}000");
     }
 
     #[test]

@@ -28,5 +28,6 @@ pub mod saliency_map;
 pub mod scatter;
 pub mod share;
 pub mod sign_out;
+pub mod signs;
 pub mod sort_head;
 pub mod spark;

@@ -12,6 +12,7 @@ use shared::config::{Inputs, Layer};
 use shared::export::Format;
 use shared::format;
 use shared::id::AttributionId;
+use shared::signs::of_attribution;
 use shared::view::{Cells, Lens, Show, View};
 use strum::IntoEnumIterator;
 
@@ -26,6 +27,7 @@ use crate::components::interference::InterferencePanel;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
+use crate::components::signs::Signs;
 use crate::debounce::{REST, debounced};
 use crate::latest::ShowLatest;
 use crate::load::{Failure, Placeholder, Skeleton, fetched, fetched_attribution};
@@ -217,6 +219,7 @@ pub fn AttributionView(
     let names = Memo::new(move |_| attribution.with(|attribution| attribution.file.class_names.clone()));
     view! {
         <KeyFigures figures/>
+        <Signs signs=Signal::derive(move || attribution.with(|attribution| of_attribution(attribution)))/>
         <div class="split">
             <div class="stack">
             <section class="panel" aria-label="Heatmap">

@@ -508,8 +508,13 @@ mod tests {
             let mut config = run.config.to_json();
             config["attack"]["eps"] = eps.into();
             run.config = shared::config::RunConfig::parse(&config).unwrap();
-            run.summary.best =
-                Some(EpochSummary { epoch: 1, clean_accuracy: None, robust_accuracy: robust, cas: robust.map(|robust| robust * 90.0) });
+            run.summary.best = Some(EpochSummary {
+                epoch: 1,
+                clean_accuracy: None,
+                robust_accuracy: robust,
+                cas: robust.map(|robust| robust * 90.0),
+                signs: Vec::new(),
+            });
             run
         };
         let runs = [run("a", "16/255", Some(0.3)), run("b", "4/255", None), run("c", "8/255", Some(0.5))];

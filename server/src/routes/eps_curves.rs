@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use shared::api::{EpsCurvePoint, RunState};
 use shared::chart::EpsCurveFigure;
 use shared::chart::eps_curve::EpsCurve;
 use shared::config::{Inputs, RunKind};
@@ -35,12 +36,14 @@ pub struct EpsCurveForm {
 
 /// Accuracy and CAS of a checkpoint over the radius of the attack: the points that are measured so far
 ///
+/// `signs` of a point say where its accuracy speaks of a broken attack.
+///
 /// `csv` and `npz` hold the numbers of both charts.
 #[utoipa::path(
     get, path = "/api/runs/{id}/eps-curve", tag = "runs",
     params(("id" = String, Path, description = "The run, of kind `eps_curve`"), EpsCurveForm, Style),
     responses(
-        (status = 200, body = Vec<EpsPoint>),
+        (status = 200, body = Vec<EpsCurvePoint>),
         ApiError
     )
 )]
@@ -57,7 +60,7 @@ pub async fn get_eps_curve(
     let points = resources::metrics(&state, &id).await?.eps_curve;
     let format = format.unwrap_or(Format::Json);
     if format == Format::Json {
-        return Ok(Json(points).into_response());
+        return Ok(Json(EpsCurvePoint::of(&points, run.state == RunState::Succeeded)).into_response());
     }
     let checkpoint = |point: &EpsPoint| CheckpointHash { id: point.checkpoint.clone(), sha256: point.checkpoint_sha256.clone() };
     let view = View::Run { run: id.clone(), epoch: None, inputs: Inputs::Adversarial, lens };

@@ -442,11 +442,19 @@ const COLUMNS: [Column; 13] = [
     ("elapsed_secs", |_, epoch| Some(epoch.elapsed_secs)),
 ];
 
+/// Columns of runs that have such epochs.
+const BROKEN_GRADIENTS: [Column; 2] = [
+    ("zero_gradients", |_, epoch| Some(epoch.broken_gradients?.zero.into())),
+    ("not_finite_gradients", |_, epoch| Some(epoch.broken_gradients?.not_finite.into())),
+];
+
 fn metrics_csv(metrics: &Metrics) -> Result<Vec<u8>, csv::Error> {
+    let has_broken = metrics.epochs.iter().any(|epoch| epoch.broken_gradients.is_some());
+    let columns: Vec<Column> = COLUMNS.into_iter().chain(BROKEN_GRADIENTS.into_iter().filter(|_| has_broken)).collect();
     let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(COLUMNS.map(|(name, _)| name))?;
+    table.write_record(columns.iter().map(|(name, _)| name))?;
     for epoch in &metrics.epochs {
-        table.write_record(COLUMNS.map(|(_, value)| value(metrics, epoch).map(|value| value.to_string()).unwrap_or_default()))?;
+        table.write_record(columns.iter().map(|(_, value)| value(metrics, epoch).map(|value| value.to_string()).unwrap_or_default()))?;
     }
     table.into_inner().map_err(|error| error.into_error().into())
 }

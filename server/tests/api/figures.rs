@@ -12,7 +12,7 @@ use shared::fixtures;
 use shared::id::RunId;
 use shared::interference::{Association, Interference, Relation};
 use shared::provenance::{Page, Provenance};
-use shared::record::{EpsPoint, Record, Transfer};
+use shared::record::{Record, Transfer};
 use shared::view::Lens;
 
 use crate::matrices::assert_png;
@@ -319,8 +319,8 @@ async fn a_curve_over_eps_grows_and_tells_its_checkpoint() {
     let points = [fixtures::eps_point(0.0, 900), fixtures::eps_point(8.0, 470)];
     let lines: String = points.iter().map(|point| serde_json::to_string(&Record::EpsPoint(point.clone())).unwrap() + "\n").collect();
     OpenOptions::new().append(true).open(server.run_dir(&run).join("metrics.jsonl")).unwrap().write_all(lines.as_bytes()).unwrap();
-    let found: Vec<EpsPoint> = get(&server, &address).await.json();
-    assert_eq!(found, points);
+    let found: Value = get(&server, &address).await.json();
+    assert_eq!(found, json!(points), "no sign: larger radii are still to come");
     for chart in ["accuracy", "cas"] {
         let told = check(&server, |form| format!("{address}?chart={chart}&format={form}"), &format!("/runs/{run}")).await;
         assert_eq!((told.checkpoints.len(), told.checkpoints[0].sha256.as_str()), (1, "ab"));

@@ -7,6 +7,7 @@ use shared::config::RunConfig;
 use shared::id::RunId;
 use shared::preset::Preset;
 use shared::record::Metrics;
+use shared::signs::SignKind;
 
 use crate::support::{TestServer, config};
 
@@ -72,6 +73,33 @@ async fn the_records_of_a_run_come_as_json_and_as_a_table() {
             "2,0.1,1.5,,0.5,0.75,0.25,1.25,,4,,1,2",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_robust_accuracy_comes_with_the_signs_that_speak_against_it() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let file = server.run_dir(&run.id).join("metrics.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let counts = r#""test_robust_accuracy":0.25,"broken_gradients":{"images":599,"zero":12,"not_finite":0}"#;
+    let broken = text.replacen(r#""test_robust_accuracy":0.25"#, counts, 1);
+    assert_ne!(broken, text);
+    std::fs::write(&file, broken).unwrap();
+
+    let table = server.get(&format!("/api/runs/{}/metrics.csv", run.id)).await.text();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].ends_with(",elapsed_secs,zero_gradients,not_finite_gradients"), "{table}");
+    assert!(lines[1].ends_with(",1,1,,") && lines[2].ends_with(",1,2,12,0"), "{table}");
+
+    let list: Vec<CheckpointInfo> = server.get(&format!("/api/runs/{}/checkpoints", run.id)).await.json();
+    assert!(list[0].signs.is_empty());
+    let [sign] = list[1].signs.as_slice() else { panic!("{:?}", list[1].signs) };
+    assert!(sign.kind == SignKind::ZeroGradients && sign.message.starts_with("On 12 of 599 attacked images (2.0 %)"), "{sign:?}");
+    let context = async |epoch: u32| {
+        let uri = format!("/api/attributions/{}.e{epoch}.adversarial/context", run.id);
+        server.get(&uri).await.json::<Value>()["signs"].clone()
+    };
+    assert_eq!((context(1).await, context(2).await), (Value::Null, json!([sign])));
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use crate::config::{Aggregation, Inputs, Layer, Norm, Precision, SplitName, Subs
 use crate::eps::Eps;
 use crate::id::{AttributionId, CheckpointId, RunId};
 use crate::matrix::Matrix;
+use crate::record::BrokenGradients;
+use crate::signs::Sign;
 
 /// A class-wise attribution matrix with the settings it was measured with.
 ///
@@ -76,6 +78,9 @@ pub struct AttributionFile {
     /// Intervals of CAS and of the cells; absent if they were not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
+    /// Images whose first gradient under the attack cannot lead it; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_gradients: Option<BrokenGradients>,
     /// Length n of a feature vector.
     pub feature_dim: u32,
     /// SHA-256 of the checkpoint file; empty if the checkpoint of this epoch was not kept.
@@ -145,6 +150,9 @@ pub struct AttributionContext {
     pub clean_accuracy: Option<f64>,
     /// Robust accuracy of the checkpoint, as measured during training.
     pub robust_accuracy: Option<f64>,
+    /// Signs that `robust_accuracy` is broken; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signs: Vec<Sign>,
 }
 
 /// `GET /api/attributions/{id}`: an attribution matrix and its context.

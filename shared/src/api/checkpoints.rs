@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Inputs;
 use crate::id::{AttributionId, CheckpointId, RunId};
+use crate::signs::Sign;
 
 /// `GET /api/runs/{id}/checkpoints`: an existing checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -28,6 +29,9 @@ pub struct CheckpointInfo {
     pub clean_accuracy: Option<f64>,
     /// Robust accuracy on the test set, a fraction; absent if not evaluated.
     pub robust_accuracy: Option<f64>,
+    /// Signs that `robust_accuracy` is broken; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signs: Vec<Sign>,
     /// Its attribution matrices.
     pub attributions: Vec<AttributionSummary>,
 }

@@ -7,6 +7,7 @@ use crate::config::{Inputs, RunConfig};
 use crate::id::{RunId, Which};
 use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
 use crate::rundir::StopReason;
+use crate::signs::{self, Sign};
 
 /// A run without its curves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -107,6 +108,9 @@ pub struct EpochSummary {
     pub robust_accuracy: Option<f64>,
     /// CAS on adversarial inputs.
     pub cas: Option<f64>,
+    /// Signs that the robust accuracy is broken; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signs: Vec<Sign>,
 }
 
 /// Maximum number of points in the small curve of a run.
@@ -237,6 +241,7 @@ impl RunSummary {
             clean_accuracy: epoch.test_clean_accuracy,
             robust_accuracy: epoch.test_robust_accuracy,
             cas: metrics.cas(epoch.epoch, Inputs::Adversarial),
+            signs: signs::of_epoch(epoch),
         };
         let robust: Vec<f64> = metrics.epochs.iter().filter_map(|epoch| epoch.test_robust_accuracy).collect();
         let stride = robust.len().div_ceil(SPARK_POINTS).max(1);

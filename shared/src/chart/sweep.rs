@@ -570,7 +570,7 @@ mod tests {
             let (eps, seed) = (train.attack.eps.fraction() * 255.0, f64::from(train.seed));
             let summary = |epoch, loss: f64| {
                 let robust_accuracy = Some(0.8 - 0.02 * eps + 0.01 * seed - loss);
-                Some(EpochSummary { epoch, clean_accuracy: None, robust_accuracy, cas: Some(20.0 + eps - 100.0 * loss) })
+                Some(EpochSummary { epoch, clean_accuracy: None, robust_accuracy, cas: Some(20.0 + eps - 100.0 * loss), signs: Vec::new() })
             };
             let summary = RunSummary { best: summary(3, 0.0), last: summary(9, 0.1), ..RunSummary::default() };
             Run { config, summary, ..fixtures::run(&format!("r-{index}")) }

@@ -9,6 +9,7 @@ use shared::chart::figure::checkpoint_name;
 use shared::config::{Inputs, RunKind};
 use shared::format;
 use shared::id::{CheckpointId, CheckpointRef, Which};
+use shared::signs::{Sign, of_attribution};
 use shared::view::{Lens, Show};
 
 use super::flicker::Flicker;
@@ -21,6 +22,7 @@ use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::measure_button::{MeasureButton, Measurement};
+use crate::components::signs::Signs;
 use crate::latest::latest;
 use crate::theme::use_theme;
 use crate::url_state::UrlState;
@@ -65,6 +67,7 @@ pub fn ComparisonView(
     view! {
         {move || if pair.get() { view! { <KeyFigures figures/> }.into_any() } else { view! { <Summary comparison/> }.into_any() }}
         {move || sentence().map(|sentence| view! { <p class="finding">{sentence}</p> })}
+        <Signs signs=Signal::derive(move || comparison.with(|comparison| signs(comparison)))/>
         <div class="lens-row">
             <Segments
                 legend="Show" name="show" options=SHOWS.to_vec() value=show.into()
@@ -84,6 +87,15 @@ pub fn ComparisonView(
         <ClassTable comparison/>
         <Dossier subject baseline explorer/>
     }
+}
+
+/// Signs that a robust accuracy of a side is broken, with the side.
+fn signs(comparison: &Comparison) -> Vec<Sign> {
+    let of_side = |(index, attribution): (usize, &Attribution)| {
+        let side = format!("{}, {}", LETTERS[index], side_name(comparison, index));
+        of_attribution(attribution).into_iter().map(move |sign| sign.at(&side))
+    };
+    comparison.attributions.iter().enumerate().flat_map(of_side).collect()
 }
 
 /// The compared checkpoints, each once.

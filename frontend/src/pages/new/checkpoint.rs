@@ -217,6 +217,7 @@ mod tests {
             sha256: String::new(),
             clean_accuracy: None,
             robust_accuracy: Some(0.5),
+            signs: Vec::new(),
             attributions: Vec::new(),
         };
         assert_eq!(chosen(std::slice::from_ref(&best), Which::Best), [("best".to_owned(), "Best (epoch 7, robust 50.0 %)".to_owned())]);

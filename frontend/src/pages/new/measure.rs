@@ -12,7 +12,7 @@ use shared::eps::Eps;
 use super::checkpoint::{CheckpointField, CheckpointList, runs_with_checkpoints};
 use super::data::DataSection;
 use super::section::{PgdFields, RunSection, Section, options};
-use crate::components::field::{BlockField, EntryField, SelectField, SizeField, TextField, use_form};
+use crate::components::field::{BlockField, CheckField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
 
 const MOST_CHECKPOINTS: usize = 6;
@@ -78,6 +78,12 @@ pub fn EvaluateSections() -> impl IntoView {
                 <TextField path="pgd.restarts" label="Starts" kind=Kind::Number hint="The worst of them counts for each image."/>
                 <SizeField path="pgd.step_size" label="Step size" otherwise=Signal::stored(RULE.to_owned())/>
             </BlockField>
+        </Section>
+        <Section title="Check of the evaluation itself" text="Whether the numbers can be trusted, in words beside them.">
+            <CheckField
+                path="self_check" label="Check itself"
+                hint="On up to 200 of the images: PGD with 20 and with 100 steps from the same starts, and PGD-20 at a radius where a working attack leaves nothing."
+            />
         </Section>
         <RunSection/>
     }

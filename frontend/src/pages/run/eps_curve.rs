@@ -8,9 +8,11 @@ use shared::config::{EpsCurveConfig, Norm, RunConfig};
 use shared::eps_curve::finding;
 use shared::format;
 use shared::record::{EpsPoint, Metrics};
+use shared::signs::of_curve_gradients;
 
 use super::measured_checkpoints::MeasuredCheckpoints;
 use crate::components::plot::Plot;
+use crate::components::signs::Signs;
 use crate::theme::use_theme;
 
 #[component]
@@ -24,6 +26,7 @@ pub fn EpsCurveView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let chart = move |figure| Memo::new(move |_| points.with(|points| EpsCurve::of(points, figure, theme.get())));
     view! {
         {move || said().map(|said| view! { <p class="finding" aria-live="polite">{said}</p> })}
+        <Signs signs=Signal::derive(move || points.with(|points| of_curve_gradients(points)))/>
         <div class="split">
             <Plot title="Accuracy over eps" chart=chart(EpsCurveFigure::Accuracy)/>
             <Plot title="CAS over eps" chart=chart(EpsCurveFigure::Cas)/>

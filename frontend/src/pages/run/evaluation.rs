@@ -1,15 +1,17 @@
 //! The result of an evaluation: the accuracy to report, per attack and per class.
 
 use leptos::prelude::*;
-use shared::api::{EvaluationFile, Run, RunState, path};
-use shared::config::{EvaluateConfig, RunConfig};
+use shared::api::{CheckedAttack, EvaluationFile, Run, RunState, SelfCheck, path};
+use shared::config::{EvaluateConfig, RunConfig, ThreatModel};
 use shared::format;
 use shared::record::{EvaluationStep, Metrics};
+use shared::signs::{Sign, SignKind, of_evaluation};
 
 use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::components::signs::Signs;
 use crate::load::{Placeholder, fetched, shown};
 
 /// With more classes than this, the confusion table is left out because it is too large to read.
@@ -36,6 +38,7 @@ pub fn EvaluationView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     view! {
         <KeyFigures figures/>
         {move || report().map(|report| view! { <p class="finding" aria-live="polite">{report}</p> })}
+        <Signs signs=Signal::derive(move || file.ready().map_or_else(|| signs(&steps.get(), None), |file| signs(&file.steps, file.self_check.as_ref())))/>
         <section class="panel" aria-labelledby="steps-title">
             <div class="panel-header">
                 <h2 id="steps-title">"Attack by attack"</h2>
@@ -44,9 +47,17 @@ pub fn EvaluationView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
             <StepTable steps ended/>
             <MeasuredCheckpoints checkpoints=vec![subject]/>
         </section>
-        {move || complete.get().then(|| shown(file, Placeholder::Rows, |file| view! { <ByClass file/> }))}
+        {move || complete.get().then(|| shown(file, Placeholder::Rows, |file| view! {
+            {file.self_check.clone().map(|check| view! { <CheckTable check/> })}
+            <ByClass file/>
+        }))}
     }
     .into_any()
+}
+
+/// The signs of a broken evaluation but that of masked gradients, which a notice of the worker tells.
+fn signs(steps: &[EvaluationStep], self_check: Option<&SelfCheck>) -> Vec<Sign> {
+    of_evaluation(steps, self_check).into_iter().filter(|sign| sign.kind != SignKind::MaskedGradients).collect()
 }
 
 fn threat_model(config: &EvaluateConfig) -> String {
@@ -90,7 +101,7 @@ fn so_far(steps: &[EvaluationStep]) -> Option<String> {
 #[component]
 fn StepTable(steps: Memo<Vec<EvaluationStep>>, ended: Memo<bool>) -> impl IntoView {
     let row = |step: EvaluationStep| {
-        let EvaluationStep { attack, attacked, broken, accuracy, seconds } = step;
+        let EvaluationStep { attack, attacked, broken, accuracy, seconds, broken_gradients: _ } = step;
         view! {
             <tr>
                 <th scope="row">{if attack == "clean" { "No attack".to_owned() } else { attack }}</th>
@@ -120,6 +131,75 @@ fn StepTable(steps: Memo<Vec<EvaluationStep>>, ended: Memo<bool>) -> impl IntoVi
             {move || steps.with(Vec::is_empty).then(|| view! { <p class="table-empty">{if ended.get() { "Nothing was measured." } else { "Nothing is measured yet." }}</p> })}
         </div>
     }
+}
+
+/// What the evaluation has measured to check itself.
+#[component]
+fn CheckTable(check: SelfCheck) -> impl IntoView {
+    let SelfCheck { images, clean, norm, .. } = check;
+    let row = |attack: &CheckedAttack| {
+        let [low, high] = attack.accuracy_interval;
+        view! {
+            <tr>
+                <th scope="row">{attack.name()}</th>
+                <td>{ThreatModel { norm, eps: attack.eps }.long()}</td>
+                <td>{attack.step_size.long(norm)}</td>
+                <td class="number">{format!("{} of {}", format::count(attack.correct.into()), format::count(images.into()))}</td>
+                <td class="bar-cell"><span class="bar" style:width=format!("{:.1}%", attack.accuracy * 100.0)></span></td>
+                <td class="number">{format::percent(attack.accuracy)}</td>
+                <td class="number">{format!("{} to {}", format::percent(low), format::percent(high))}</td>
+                <td class="number">{format::duration(attack.seconds)}</td>
+            </tr>
+        }
+    };
+    let rows = [&check.few_steps, &check.many_steps, &check.large_radius].map(row).collect_view();
+    view! {
+        <section class="panel" aria-labelledby="check-title">
+            <h2 id="check-title">"Check of the evaluation itself"</h2>
+            <p class="muted">{outcome(&check)}</p>
+            <div class="table-box" role="region" aria-label="Check of the evaluation" tabindex="0">
+                <table class="table table-dense">
+                    <thead>
+                        <tr>
+                            <th scope="col">"Attack"</th>
+                            <th scope="col">"Radius"</th>
+                            <th scope="col">"Step size"</th>
+                            <th scope="col" class="number">"Correct"</th>
+                            <td></td>
+                            <th scope="col" class="number">"Accuracy"</th>
+                            <th scope="col" class="number">"95 % interval"</th>
+                            <th scope="col" class="number">"Time"</th>
+                        </tr>
+                    </thead>
+                    <tbody>{rows}</tbody>
+                </table>
+            </div>
+            <p class="muted">
+                {format!(
+                    "On {} of the images, {} of them classified correctly without an attack. Images that are wrong then count as wrong here too.",
+                    format::count(images.into()), format::count(clean.into()),
+                )}
+            </p>
+        </section>
+    }
+}
+
+/// How the attacks with few and with many steps differ, and whether that is chance.
+fn outcome(check: &SelfCheck) -> String {
+    let SelfCheck { few_steps: few, many_steps: many, only_many, only_few, p, .. } = check;
+    format!(
+        "From the same starts, only {} fools {}, and only {} fools {}: p = {} in the exact sign test that more steps do not help. A \
+         working attack brings accuracy to about 0 at the large radius.",
+        many.name(),
+        images(*only_many),
+        few.name(),
+        images(*only_few),
+        format::short(*p)
+    )
+}
+
+fn images(count: u32) -> String {
+    if count == 1 { "1 image".to_owned() } else { format!("{} images", format::count(count.into())) }
 }
 
 #[component]
@@ -249,15 +329,52 @@ fn most_confused(confusion: &[Vec<u32>]) -> Vec<(usize, usize, u32, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::config::Norm;
+    use shared::eps::Eps;
 
     fn step(attack: &str, attacked: u32, broken: u32, accuracy: f64) -> EvaluationStep {
-        EvaluationStep { attack: attack.into(), attacked, broken, accuracy, seconds: 1.0 }
+        EvaluationStep { attack: attack.into(), attacked, broken, accuracy, seconds: 1.0, broken_gradients: None }
     }
 
     #[test]
     fn confusions_are_counted_off_the_diagonal_by_their_share() {
         let confusion = [vec![5, 5, 0], vec![0, 90, 10], vec![0, 0, 0]];
         assert_eq!(most_confused(&confusion), [(0, 1, 5, 0.5), (1, 2, 10, 0.1)]);
+    }
+
+    #[test]
+    fn the_check_says_on_how_many_images_its_attacks_differ() {
+        let attack = |steps, correct: u32| CheckedAttack {
+            eps: Eps::of_255(8.0),
+            step_size: Eps::of_255(2.0),
+            steps,
+            correct,
+            accuracy: f64::from(correct) / 200.0,
+            accuracy_interval: [0.0, 1.0],
+            broken_gradients: None,
+            seconds: 1.0,
+        };
+        let check = SelfCheck {
+            images: 200,
+            clean: 180,
+            norm: Norm::Linf,
+            few_steps: attack(20, 100),
+            many_steps: attack(100, 92),
+            only_many: 9,
+            only_few: 1,
+            p: 0.0107,
+            large_radius: attack(20, 0),
+        };
+        let said = outcome(&check);
+        assert!(
+            said.starts_with("From the same starts, only PGD-100 fools 9 images, and only PGD-20 fools 1 image: p = 0.011 in"),
+            "{said}"
+        );
+
+        // A notice tells of Square.
+        let steps = [step("clean", 1000, 100, 0.9), step("APGD-DLR, targeted", 900, 400, 0.5), step("Square", 500, 10, 0.49)];
+        assert_eq!((of_evaluation(&steps, None).len(), signs(&steps, None)), (1, Vec::new()));
+        assert_eq!(signs(&steps, Some(&SelfCheck { p: 0.001, ..check })).len(), 1);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use shared::chart::curves::Curves;
 use shared::format;
 use shared::id::AttributionId;
 use shared::record::{Metrics, Started};
+use shared::signs::of_training;
 
 use super::Selection;
 use super::checkpoints::{CheckpointTable, nearest_checkpoint};
@@ -15,6 +16,7 @@ use super::selected_checkpoint::SelectedCheckpointView;
 use crate::cache::Cache;
 use crate::components::curves::{CurvesView, EpochTable};
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::components::signs::Signs;
 use crate::findings;
 use crate::names;
 use crate::theme::use_theme;
@@ -57,6 +59,7 @@ pub fn TrainingView(
     let axes = RwSignal::new(None);
     view! {
         <Show when=move || has_curves.get()><KeyFigures figures/></Show>
+        <Signs signs=Signal::derive(move || metrics.with(of_training))/>
         {move || sentence.get().map(|sentence| view! { <p class="finding">{sentence}</p> })}
         <div class="run-columns">
         <Show when=move || has_curves.get()>
@@ -249,8 +252,9 @@ mod tests {
 
     #[test]
     fn the_best_by_test_images_is_set_beside_that_by_held_out_ones() {
-        let epoch =
-            |epoch, robust, cas| Some(EpochSummary { epoch, clean_accuracy: Some(0.8), robust_accuracy: Some(robust), cas: Some(cas) });
+        let epoch = |epoch, robust, cas| {
+            Some(EpochSummary { epoch, clean_accuracy: Some(0.8), robust_accuracy: Some(robust), cas: Some(cas), signs: Vec::new() })
+        };
         let mut summary = RunSummary { best: epoch(12, 0.48, 9.0), last: epoch(20, 0.4, 7.0), ..RunSummary::default() };
         assert_eq!(choices(&summary), None);
         summary.best_by_test = epoch(10, 0.5, 9.5);
@@ -262,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_cas_is_set_against_the_classes_there_are_and_only_what_is_missing_is_called_so() {
-        let epoch = |cas| Some(EpochSummary { epoch: 3, clean_accuracy: None, robust_accuracy: Some(0.5), cas });
+        let epoch = |cas| Some(EpochSummary { epoch: 3, clean_accuracy: None, robust_accuracy: Some(0.5), cas, signs: Vec::new() });
         let notes = |last, classes, finished| {
             let summary = RunSummary { best: epoch(Some(14.73)), last, ..RunSummary::default() };
             let figures = figures(&summary, classes, finished);

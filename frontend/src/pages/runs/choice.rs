@@ -208,7 +208,7 @@ mod tests {
     }
 
     fn measured(id: &str, epoch: u32) -> Arc<Entry> {
-        let best = Some(EpochSummary { epoch, clean_accuracy: None, robust_accuracy: None, cas: Some(9.0) });
+        let best = Some(EpochSummary { epoch, clean_accuracy: None, robust_accuracy: None, cas: Some(9.0), signs: Vec::new() });
         entry(RunRow { best, ..row(id) })
     }
 

@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn best_and_last_can_be_compared_once_both_have_a_matrix() {
-        let epoch = |epoch, cas| EpochSummary { epoch, clean_accuracy: None, robust_accuracy: None, cas };
+        let epoch = |epoch, cas| EpochSummary { epoch, clean_accuracy: None, robust_accuracy: None, cas, signs: Vec::new() };
         let check = |last: EpochSummary, expected: Option<&str>| {
             let (run, best) = ("at-digits-7f3a".parse().unwrap(), epoch(3, Some(1.0)));
             assert_eq!(best_to_last_address(&run, Some(&best), Some(&last)).as_deref(), expected);

@@ -89,7 +89,9 @@ mod tests {
     use crate::pages::tests::row;
 
     fn table() -> Table {
-        let epoch = |robust: f64, cas| Some(EpochSummary { epoch: 1, clean_accuracy: None, robust_accuracy: Some(robust), cas: Some(cas) });
+        let epoch = |robust: f64, cas| {
+            Some(EpochSummary { epoch: 1, clean_accuracy: None, robust_accuracy: Some(robust), cas: Some(cas), signs: Vec::new() })
+        };
         let run = |id: &str, title: &str, day: u32, best: Option<EpochSummary>, last: Option<EpochSummary>| RunRow {
             title: title.into(),
             created_at: format!("2026-11-{day:02}"),
