@@ -316,6 +316,8 @@ impl SweepChart {
             let text = shortened(text);
             let (x, half) = (layout.x.to_pixel(value), text_width(&text, AXIS_SIZE) / 2.0);
             pen.vertical(x, plot.bottom(), plot.bottom() + 4.0, 0.0, palette.axis)?;
+            // A long value at an end is moved inside.
+            let x = x.min(pen.width() - half).max(half);
             if x - half >= free_from {
                 pen.text(&text, (x, plot.bottom() + 13.0), Align::Middle, font)?;
                 free_from = x + half + 4.0;
