@@ -28,6 +28,8 @@ pub fn training(lane: &str) -> Value {
     let mut config = campaign::training();
     config["name"] = json!("Cluster");
     config["device"] = json!(lane);
+    // Longer than Slurm takes to clear a node, also on a fast machine.
+    config["training"]["epochs"] = json!(30);
     config
 }
 
