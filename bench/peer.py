@@ -8,7 +8,7 @@ standard input starts one repetition, which is answered with a line of JSON: its
 `published` does what the public codes of adversarial training do: a full backward pass in every step of the attack, another
 forward pass of the clean images, a loader that transforms images one by one. `tuned` does what one does when speed matters:
 gradients of the images alone, channels-last, fused SGD, batches transformed at once. `tuned-compiled` is it with
-`torch.compile`, `tuned-bf16` with autocast to bfloat16.
+`torch.compile`, `tuned-bf16` with autocast to bfloat16. `convolutions` computes the convolutions of a step and nothing else.
 """
 
 import contextlib
@@ -279,6 +279,50 @@ class Tuned(Loop):
         return loss.item() / len(self.labels), correct.item() / len(self.labels)
 
 
+class Convolutions(Tuned):
+    """The convolutions of a step of `tuned`, in its memory format, of the sizes and as often as its passes need them."""
+
+    def __init__(self, case, tensors):
+        super().__init__(case, tensors, compiled=False, bf16=False)
+        self.layers = []
+        note = lambda layer, inputs, output: self.layers.append((layer, inputs[0], torch.randn_like(output)))
+        hooks = [layer.register_forward_hook(note) for layer in self.network.modules() if isinstance(layer, torch.nn.Conv2d)]
+        with torch.no_grad():
+            self.logits(self.images[: case["batch_size"]])
+        for hook in hooks:
+            hook.remove()
+
+    def forward(self):
+        for layer, x, _ in self.layers:
+            F.conv2d(x, layer.weight, layer.bias, layer.stride, layer.padding)
+
+    def backward(self, weights):
+        for index, (layer, x, gradient) in reversed(list(enumerate(self.layers))):
+            # Training needs no gradient of the images, an attack none of the weights.
+            wanted = [not weights or index > 0, weights, False]
+            torch.ops.aten.convolution_backward(
+                gradient, x, layer.weight, None, layer.stride, layer.padding, layer.dilation, False, [0, 0], layer.groups, wanted
+            )
+
+    @torch.no_grad()
+    def step(self, *_):
+        """The passes of `Tuned.step`."""
+        trades, attacked = self.case["method"] == "trades", self.case["method"] != "standard"
+        if trades:
+            self.forward()
+        for _ in range(self.case["attack_steps"] if attacked else 0):
+            self.forward()
+            self.backward(weights=False)
+        for _ in range(2 if trades else 1):
+            self.forward()
+            self.backward(weights=True)
+
+    def repetition(self):
+        for _ in range(self.case["steps_per_repetition"]):
+            self.step()
+        return None, None
+
+
 def peak_memory(device):
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -290,7 +334,8 @@ def main(name, folder):
     tensors = read_safetensors(Path(folder) / "inputs.safetensors")
     torch.set_num_threads(case["threads"])
     torch.manual_seed(0)
-    loop = Published(case, tensors) if name == "published" else Tuned(case, tensors, "compiled" in name, "bf16" in name)
+    loops = {"published": Published, "convolutions": Convolutions}
+    loop = loops[name](case, tensors) if name in loops else Tuned(case, tensors, "compiled" in name, "bf16" in name)
     print(json.dumps({"torch": torch.__version__, "python": sys.version.split()[0]}), flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()

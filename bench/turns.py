@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PEERS = ["published", "tuned", "tuned-compiled", "tuned-bf16"]
+PEERS = ["published", "tuned", "tuned-compiled", "tuned-bf16", "convolutions"]
 # Repetitions that are not counted: the first compiles, chooses algorithms and fills caches.
 WARM_UP = 2
 
@@ -71,6 +71,8 @@ def measure(case, arguments):
             graph = engine_command(arguments, case, folder)
             contenders.append(Contender("engine-graph", graph, CROSSLENS_CUDA_GRAPH="1"))
         for name in arguments.peers:
+            if name == "convolutions" and "/step/" not in case:
+                continue
             contenders.append(Contender(name, [sys.executable, str(HERE / "peer.py"), name, folder]))
         for turn in range(WARM_UP + arguments.rounds):
             for contender in contenders:

@@ -38,7 +38,7 @@ pub struct EngineArgs {
     /// What to measure: `wall`, or `cpu`, which on a busy machine says more, with one thread.
     #[arg(long, default_value = "wall")]
     clock: String,
-    /// Peers to run: published, tuned, tuned-compiled, tuned-bf16. By default all that the machine suits.
+    /// Peers to run: published, tuned, tuned-compiled, tuned-bf16, convolutions. By default all that the machine suits.
     #[arg(long, value_name = "NAMES")]
     peers: Option<String>,
 }

@@ -33,8 +33,9 @@ struct Case {
 struct Contender {
     name: String,
     seconds: Vec<f64>,
-    loss: f64,
-    accuracy: f64,
+    /// Of the last repetition; `None` where nothing is classified.
+    loss: Option<f64>,
+    accuracy: Option<f64>,
     memory_bytes: Option<u64>,
 }
 
@@ -71,14 +72,15 @@ impl Results {
                     Some(engine) if name != ENGINE => format!("{:.2}×", median(&ratios(contender, engine))),
                     _ => String::new(),
                 };
+                let loss = loss.map(|loss| format!("{loss:.4}")).unwrap_or_default();
+                let accuracy = accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy)).unwrap_or_default();
                 let memory = memory_bytes.map(|bytes| format!("{:.1} GB", bytes as f64 / 1e9)).unwrap_or_default();
                 lines.push(format!(
-                    "| {} | {name} | {} | {} to {} | {factor} | {loss:.4} | {:.1} % | {memory} |",
+                    "| {} | {name} | {} | {} to {} | {factor} | {loss} | {accuracy} | {memory} |",
                     if name == ENGINE { case } else { "" },
                     duration(median(seconds)),
                     duration(low),
-                    duration(high),
-                    100.0 * accuracy
+                    duration(high)
                 ));
             }
         }
