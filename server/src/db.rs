@@ -8,22 +8,22 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use shared::api::{Job, Run, RunChange, RunRow, RunRows, RunState, RunSummary, TrashedRun, UnreadableRun};
+use serde::de::DeserializeOwned;
+use shared::api::{Run, RunChange, RunRow, RunRows, RunState, TrashedRun, UnreadableRun};
 use shared::config::{RunConfig, RunKind};
 use shared::id::{RunId, SweepId};
 use shared::labels::Labels;
 use shared::rundir::StopReason;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::types::Json;
-use sqlx::{FromRow, QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
 use utoipa::ToSchema;
 
 use crate::id::sha256;
+use crate::migrations;
 use crate::scheduler::PendingWrites;
 use crate::shortage::sqlite_code;
-
-static MIGRATIONS: Migrator = sqlx::migrate!();
 
 #[derive(Clone, Debug)]
 pub struct Db {
@@ -88,49 +88,6 @@ pub struct DoneRun {
     pub device: String,
     pub config: RunConfig,
     pub seconds: f64,
-}
-
-#[derive(FromRow)]
-struct StoredRun {
-    #[sqlx(try_from = "String")]
-    id: RunId,
-    title: String,
-    state: String,
-    config: Json<RunConfig>,
-    created_at: String,
-    started_at: Option<String>,
-    finished_at: Option<String>,
-    queue_position: Option<u32>,
-    failure: Option<String>,
-    stopping: Option<String>,
-    tags: Json<Vec<String>>,
-    notes: String,
-    summary: Json<RunSummary>,
-    device: String,
-    place: i64,
-    #[sqlx(json(nullable))]
-    job: Option<Job>,
-}
-
-#[derive(FromRow)]
-struct TrashedRow {
-    #[sqlx(try_from = "String")]
-    id: RunId,
-    title: String,
-    kind: String,
-    state: String,
-    stopping: Option<String>,
-    sweep: Option<String>,
-    deleted_at: String,
-    disk_bytes: Option<i64>,
-}
-
-#[derive(FromRow)]
-struct DoneRow {
-    device: String,
-    config: Json<RunConfig>,
-    started_at: String,
-    finished_at: String,
 }
 
 /// Result codes of SQLite, <https://www.sqlite.org/rescode.html>.
@@ -201,7 +158,7 @@ pub async fn open(path: &Path) -> anyhow::Result<SqlitePool> {
     if found != "ok" {
         bail!("cannot use the database {}; {DAMAGED}: {}", path.display(), found.trim());
     }
-    match MIGRATIONS.run(&pool).await {
+    match migrations::all().run(&pool).await {
         Ok(()) => {}
         Err(MigrateError::VersionMissing(version)) => bail!(
             "the database {} is of a newer version of CrossLens (its schema {version} is unknown here); start that version, or \
@@ -268,7 +225,8 @@ impl Db {
     pub async fn run(&self, id: &RunId) -> sqlx::Result<Option<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE id = ").push_bind(id.as_str());
-        let run = query.build_query_as::<StoredRun>().fetch_optional(&self.pool).await?.map(StoredRun::into_run).transpose()?;
+        let row = query.build().fetch_optional(&self.pool).await?;
+        let run = row.as_ref().map(run_of).transpose()?;
         Ok(run.and_then(|run| self.pending.amended(run)))
     }
 
@@ -291,10 +249,8 @@ impl Db {
     }
 
     async fn status_from(&self, select: &'static str, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
-        let row: Option<(String, Option<String>)> = sqlx::query_as(select).bind(id.as_str()).fetch_optional(&self.pool).await?;
-        let Some((state, stopping)) = row else { return Ok(None) };
-        let stopping = stopping.as_deref().map(StopReason::parse);
-        Ok(self.pending.amended_status(id, RunStatus { state: state_of(&state)?, stopping }))
+        let Some(row) = sqlx::query(select).bind(id.as_str()).fetch_optional(&self.pool).await? else { return Ok(None) };
+        Ok(self.pending.amended_status(id, status_of(&row)?))
     }
 
     /// Whether a run is in the trash.
@@ -407,7 +363,7 @@ impl Db {
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.iter().flat_map(|row| DoneRow::from_row(row)?.into_run()).collect())
+        Ok(rows.iter().flat_map(done_run_of).collect())
     }
 
     /// Changes what people have written on a run; returns all of it, `None` if there is no such run.
@@ -483,23 +439,24 @@ impl Db {
 
     /// Runs with their pending writes, without deleted ones and those that this version cannot read.
     fn present(&self, rows: Vec<SqliteRow>) -> Vec<Run> {
-        rows.iter().flat_map(read).filter_map(|(run, ..)| self.pending.amended(run)).collect()
+        rows.iter().flat_map(run_of).filter_map(|run| self.pending.amended(run)).collect()
     }
 
     /// The runs in the trash, the last deleted first. Each is deleted for good `kept` after it was deleted.
     pub async fn trash(&self, kept: SignedDuration) -> sqlx::Result<Vec<TrashedRun>> {
         // Selects no configuration, so that also a run can be restored that this version cannot read.
-        let rows: Vec<TrashedRow> = sqlx::query_as(
+        let rows = sqlx::query(
             "SELECT id, title, kind, state, stopping, sweep, deleted_at, summary ->> '$.disk_bytes' AS disk_bytes \
              FROM runs WHERE deleted_at IS NOT NULL ORDER BY deleted_at DESC, seq DESC",
         )
         .fetch_all(&self.pool)
         .await?;
         let mut runs = Vec::with_capacity(rows.len());
-        for row in rows {
-            let status = RunStatus { state: state_of(&row.state)?, stopping: row.stopping.as_deref().map(StopReason::parse) };
-            if let Some(RunStatus { state, .. }) = self.pending.amended_status(&row.id, status) {
-                runs.push(row.into_run(state, kept)?);
+        for row in &rows {
+            let mut run = trashed_run_of(row, kept)?;
+            if let Some(RunStatus { state, .. }) = self.pending.amended_status(&run.id, status_of(row)?) {
+                run.state = state;
+                runs.push(run);
             }
         }
         Ok(runs)
@@ -508,14 +465,14 @@ impl Db {
     /// The runs that were moved to the trash at a time or before.
     pub async fn trashed_until(&self, time: Timestamp) -> sqlx::Result<Vec<RunId>> {
         let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM runs WHERE deleted_at <= ?").bind(at(time)).fetch_all(&self.pool).await?;
-        ids.into_iter().map(|id| id.parse().map_err(|_| unreadable("id", &id))).collect()
+        ids.into_iter().map(parsed_id).collect()
     }
 
     /// The runs of earlier versions that have ended and whose files were not measured.
     pub async fn unmeasured(&self) -> sqlx::Result<Vec<RunId>> {
         let select = "SELECT id FROM runs WHERE state NOT IN ('queued', 'running') AND summary ->> '$.disk_bytes' IS NULL";
         let ids: Vec<String> = sqlx::query_scalar(select).fetch_all(&self.pool).await?;
-        ids.into_iter().map(|id| id.parse().map_err(|_| unreadable("id", &id))).collect()
+        ids.into_iter().map(parsed_id).collect()
     }
 
     /// Notes the size of the files of a run, unless it has been queued again meanwhile.
@@ -532,9 +489,85 @@ impl Db {
 /// Reads a run with its device and its place. Rows are read one by one, because one that this version cannot
 /// read must not take the others away.
 fn read(row: &SqliteRow) -> sqlx::Result<(Run, String, i64)> {
-    let stored = StoredRun::from_row(row)?;
-    let (device, place) = (stored.device.clone(), stored.place);
-    Ok((stored.into_run()?, device, place))
+    Ok((run_of(row)?, row.try_get("device")?, row.try_get("place")?))
+}
+
+/// Reads a row of [`SELECT_RUN`].
+fn run_of(row: &SqliteRow) -> sqlx::Result<Run> {
+    Ok(Run {
+        id: id_of(row)?,
+        title: row.try_get("title")?,
+        state: state_of(row)?,
+        config: json_of(row, "config")?,
+        created_at: row.try_get("created_at")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        queue_position: row.try_get("queue_position")?,
+        failure: row.try_get("failure")?,
+        stopping: stop_reason_of(row)?,
+        tags: json_of(row, "tags")?,
+        notes: row.try_get("notes")?,
+        summary: json_of(row, "summary")?,
+        job: json_or_null_of(row, "job")?,
+    })
+}
+
+fn trashed_run_of(row: &SqliteRow, kept: SignedDuration) -> sqlx::Result<TrashedRun> {
+    let (deleted_at, disk_bytes): (String, Option<i64>) = (row.try_get("deleted_at")?, row.try_get("disk_bytes")?);
+    let (kind, sweep): (String, Option<String>) = (row.try_get("kind")?, row.try_get("sweep")?);
+    Ok(TrashedRun {
+        id: id_of(row)?,
+        title: row.try_get("title")?,
+        kind: kind.parse().ok(),
+        state: state_of(row)?,
+        sweep: sweep.and_then(|sweep| sweep.parse().ok()),
+        gone_at: at(time(&deleted_at)? + kept),
+        deleted_at,
+        disk_bytes: disk_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+    })
+}
+
+fn done_run_of(row: &SqliteRow) -> sqlx::Result<DoneRun> {
+    let (started, finished): (String, String) = (row.try_get("started_at")?, row.try_get("finished_at")?);
+    let seconds = time(&finished)?.duration_since(time(&started)?).as_secs_f64();
+    Ok(DoneRun { device: row.try_get("device")?, config: json_of(row, "config")?, seconds })
+}
+
+/// Reads the column `id` of a run.
+pub fn id_of(row: &SqliteRow) -> sqlx::Result<RunId> {
+    parsed_id(row.try_get("id")?)
+}
+
+fn parsed_id(text: String) -> sqlx::Result<RunId> {
+    text.parse().map_err(|_| unreadable("id", &text))
+}
+
+fn status_of(row: &SqliteRow) -> sqlx::Result<RunStatus> {
+    Ok(RunStatus { state: state_of(row)?, stopping: stop_reason_of(row)? })
+}
+
+fn state_of(row: &SqliteRow) -> sqlx::Result<RunState> {
+    let text: String = row.try_get("state")?;
+    RunState::ALL.into_iter().find(|state| state.id() == text).ok_or_else(|| unreadable("state", &text))
+}
+
+/// Reads what the worker of a run was asked for, while it saves.
+pub fn stop_reason_of(row: &SqliteRow) -> sqlx::Result<Option<StopReason>> {
+    let text: Option<String> = row.try_get("stopping")?;
+    Ok(text.as_deref().map(StopReason::parse))
+}
+
+fn json_of<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> sqlx::Result<T> {
+    row.try_get(column).map(|Json(value)| value)
+}
+
+pub fn json_or_null_of<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> sqlx::Result<Option<T>> {
+    let value: Option<Json<T>> = row.try_get(column)?;
+    Ok(value.map(|Json(value)| value))
+}
+
+fn time(text: &str) -> sqlx::Result<Timestamp> {
+    text.parse().map_err(|_| unreadable("time", text))
 }
 
 /// Names a run that this version cannot read.
@@ -552,7 +585,7 @@ pub fn why_unreadable(error: &sqlx::Error) -> Option<String> {
 /// The runs whose revision is later than `since`.
 async fn ids(select: &'static str, since: i64, look: &mut SqliteConnection) -> sqlx::Result<Vec<RunId>> {
     let ids: Vec<String> = sqlx::query_scalar(select).bind(since).fetch_all(look).await?;
-    ids.into_iter().map(|id| id.parse().map_err(|_| unreadable("id", &id))).collect()
+    ids.into_iter().map(parsed_id).collect()
 }
 
 /// Selects the runs of a page by their `seq`.
@@ -608,56 +641,6 @@ fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
 impl RunStatus {
     pub fn of(run: &Run) -> Self {
         RunStatus { state: run.state, stopping: run.stopping }
-    }
-}
-
-fn state_of(text: &str) -> sqlx::Result<RunState> {
-    RunState::ALL.into_iter().find(|state| state.id() == text).ok_or_else(|| unreadable("state", text))
-}
-
-impl StoredRun {
-    fn into_run(self) -> sqlx::Result<Run> {
-        Ok(Run {
-            id: self.id,
-            title: self.title,
-            state: state_of(&self.state)?,
-            config: self.config.0,
-            created_at: self.created_at,
-            started_at: self.started_at,
-            finished_at: self.finished_at,
-            queue_position: self.queue_position,
-            failure: self.failure,
-            stopping: self.stopping.as_deref().map(StopReason::parse),
-            tags: self.tags.0,
-            notes: self.notes,
-            summary: self.summary.0,
-            job: self.job,
-        })
-    }
-}
-
-impl TrashedRow {
-    fn into_run(self, state: RunState, kept: SignedDuration) -> sqlx::Result<TrashedRun> {
-        let TrashedRow { id, title, kind, state: _, stopping: _, sweep, deleted_at, disk_bytes } = self;
-        let deleted: Timestamp = deleted_at.parse().map_err(|_| unreadable("time", &deleted_at))?;
-        Ok(TrashedRun {
-            id,
-            title,
-            kind: kind.parse().ok(),
-            state,
-            sweep: sweep.and_then(|sweep| sweep.parse().ok()),
-            gone_at: at(deleted + kept),
-            deleted_at,
-            disk_bytes: disk_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
-        })
-    }
-}
-
-impl DoneRow {
-    fn into_run(self) -> sqlx::Result<DoneRun> {
-        let time = |text: &str| text.parse::<Timestamp>().map_err(|_| unreadable("time", text));
-        let took = time(&self.finished_at)?.duration_since(time(&self.started_at)?);
-        Ok(DoneRun { device: self.device, config: self.config.0, seconds: took.as_secs_f64() })
     }
 }
 

@@ -22,6 +22,7 @@ mod id;
 mod latex;
 mod launch;
 mod live;
+mod migrations;
 mod npy;
 mod numbers;
 mod pgfplots;

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use shared::api::{NewLink, NewShare, Share};
 use shared::id::{RunId, ShareId, ShareToken};
 use shared::view::View;
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
 use crate::db::{at, now};
@@ -29,19 +30,8 @@ pub struct ShareLinks {
     turn: Arc<Mutex<()>>,
 }
 
-#[derive(FromRow)]
-struct ShareRow {
-    id: u32,
-    title: String,
-    note: String,
-    view: String,
-    created_at: String,
-    expires_at: Option<String>,
-    expired: bool,
-}
-
 /// A link as the file holds it: all but the token, of which it has the hash.
-#[derive(Debug, Deserialize, FromRow, PartialEq, Serialize)]
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
 struct KeptLink {
     id: u32,
     token_hash: String,
@@ -96,16 +86,14 @@ impl ShareLinks {
     pub async fn of(&self, token: &ShareToken) -> sqlx::Result<Option<Share>> {
         let mut query = select();
         query.push(" WHERE token_hash = ").push_bind(sha256(token.as_str()));
-        let row: Option<ShareRow> = query.build_query_as().fetch_optional(&self.pool).await?;
-        Ok(row.map(ShareRow::into_share))
+        query.build().fetch_optional(&self.pool).await?.as_ref().map(share_of).transpose()
     }
 
     /// All shares, newest first.
     pub async fn all(&self) -> sqlx::Result<Vec<Share>> {
         let mut query = select();
         query.push(" ORDER BY created_at DESC, id DESC");
-        let rows: Vec<ShareRow> = query.build_query_as().fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(ShareRow::into_share).collect())
+        query.build().fetch_all(&self.pool).await?.iter().map(share_of).collect()
     }
 
     /// Deletes shares that expired long ago.
@@ -177,7 +165,8 @@ impl ShareLinks {
     async fn keep(&self) {
         let _turn = self.turn.lock().await;
         let select = "SELECT id, token_hash, title, note, view, created_at, expires_at FROM shares ORDER BY id";
-        let links: sqlx::Result<Vec<KeptLink>> = sqlx::query_as(select).fetch_all(&self.pool).await;
+        let rows = sqlx::query(select).fetch_all(&self.pool).await;
+        let links = rows.and_then(|rows| rows.iter().map(kept_link_of).collect::<sqlx::Result<Vec<_>>>());
         if matches!(&links, Ok(links) if links.is_empty()) && !self.file.exists() {
             return;
         }
@@ -203,9 +192,27 @@ fn select() -> QueryBuilder<Sqlite> {
     query
 }
 
-impl ShareRow {
-    fn into_share(self) -> Share {
-        let ShareRow { id, title, note, view, created_at, expires_at, expired } = self;
-        Share { id: ShareId(id), title, note, view, created_at, expires_at, expired }
-    }
+/// Reads a row of [`select`].
+fn share_of(row: &SqliteRow) -> sqlx::Result<Share> {
+    Ok(Share {
+        id: ShareId(row.try_get("id")?),
+        title: row.try_get("title")?,
+        note: row.try_get("note")?,
+        view: row.try_get("view")?,
+        created_at: row.try_get("created_at")?,
+        expires_at: row.try_get("expires_at")?,
+        expired: row.try_get("expired")?,
+    })
+}
+
+fn kept_link_of(row: &SqliteRow) -> sqlx::Result<KeptLink> {
+    Ok(KeptLink {
+        id: row.try_get("id")?,
+        token_hash: row.try_get("token_hash")?,
+        title: row.try_get("title")?,
+        note: row.try_get("note")?,
+        view: row.try_get("view")?,
+        created_at: row.try_get("created_at")?,
+        expires_at: row.try_get("expires_at")?,
+    })
 }

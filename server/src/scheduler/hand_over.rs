@@ -219,8 +219,7 @@ impl Actor {
 
     /// Follows a run that an earlier server has handed over. Its worker may have ended by now.
     pub(super) fn find_again(&mut self, run: ActiveRun) {
-        let asked = run.stop_reason();
-        let ActiveRun { id, device, epochs, deaths, sweep, job, .. } = run;
+        let ActiveRun { id, device, epochs, stopping: asked, deaths, sweep, job, .. } = run;
         tracing::info!("{id} was running or waiting on {device} when the last server ended");
         let unknown = || Job {
             name: format!("crosslens-{id}.0"),

@@ -8,12 +8,13 @@ use shared::config::{RunConfig, RunKind};
 use shared::id::{RunId, SweepId};
 use shared::labels::Labels;
 use shared::rundir::StopReason;
+use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
 use super::NewRun;
 use super::pending_writes::{Again, Change, Deaths, End, PendingWrites};
-use crate::db::{at, now};
+use crate::db::{self, at, now};
 
 /// Reads what the scheduler needs and writes the states of runs. What the database does not take is kept and
 /// written later.
@@ -24,9 +25,8 @@ pub(super) struct States {
 }
 
 /// A run that waits or runs, as the scheduler needs it.
-#[derive(Debug, FromRow)]
+#[derive(Debug)]
 pub(super) struct ActiveRun {
-    #[sqlx(try_from = "String")]
     pub id: RunId,
     /// [`RunKind`] of its configuration.
     pub kind: String,
@@ -37,17 +37,25 @@ pub(super) struct ActiveRun {
     pub sweep: Option<String>,
     /// Epochs that it trains for; 0 if it does not train.
     pub epochs: u32,
-    stopping: Option<String>,
-    #[sqlx(json(nullable))]
+    /// What its worker was asked for, while it saves.
+    pub stopping: Option<StopReason>,
     pub deaths: Option<Deaths>,
-    #[sqlx(json(nullable))]
     pub job: Option<Job>,
 }
 
 impl ActiveRun {
-    /// What its worker was asked for, while it saves.
-    pub fn stop_reason(&self) -> Option<StopReason> {
-        self.stopping.as_deref().map(StopReason::parse)
+    fn read(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(ActiveRun {
+            id: db::id_of(row)?,
+            kind: row.try_get("kind")?,
+            device: row.try_get("device")?,
+            wanted: row.try_get("wanted")?,
+            sweep: row.try_get("sweep")?,
+            epochs: row.try_get("epochs")?,
+            stopping: db::stop_reason_of(row)?,
+            deaths: db::json_or_null_of(row, "deaths")?,
+            job: db::json_or_null_of(row, "job")?,
+        })
     }
 
     /// Whether it was handed over to its lane.
@@ -186,7 +194,7 @@ impl States {
         query.push_bind(state.id()).push(format_args!(" {and} ORDER BY coalesce(place, seq)"));
         let rows = query.build().fetch_all(&self.pool).await?;
         // A row that this version cannot read must not hold the others.
-        let mut active: Vec<ActiveRun> = rows.iter().flat_map(ActiveRun::from_row).collect();
+        let mut active: Vec<ActiveRun> = rows.iter().flat_map(ActiveRun::read).collect();
         // Without runs whose end, return to the queue or deletion is not written yet.
         active.retain(|run| !matches!(self.pending.of(&run.id), Some(Change::Ended(_) | Change::Again(_) | Change::Deleted)));
         Ok(active)
