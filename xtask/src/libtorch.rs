@@ -184,9 +184,6 @@ fn require_compiler() -> Result<()> {
     if !Path::new(program).is_file() && find_on_path(program).is_none() {
         bail!("there is no C++ compiler `{compiler}`: install one (Debian: `apt-get install g++`)");
     }
-    if find_on_path("make").is_none() {
-        bail!("there is no `make`, with which the worker's malloc is compiled: install it (Debian: `apt-get install make`)");
-    }
     Ok(())
 }
 

@@ -31,12 +31,7 @@ use signal_hook::flag;
 /// Allocates for the whole process, so for libtorch too. Each pass frees the tensors that the next one needs, and a small
 /// network spends a tenth of its time in glibc's malloc.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// Where jemalloc looks for its settings: large pages, and freed memory is kept. Otherwise the system takes it back and
-/// clears it again, 4 KiB at a time. docs/performance.md has what this saves.
-#[unsafe(export_name = "malloc_conf")]
-pub static ALLOCATOR_SETTINGS: &[u8; 47] = b"thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1\0";
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs DIR/config.json and writes metrics.jsonl, checkpoints/ and attributions/ into DIR.
 ///
@@ -126,8 +121,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Err(error) = restart_with_spins() {
-        say(format_args!("warning: the worker could not restart itself with its setting for OpenMP; it will be slower: {error}"));
+    if let Err(error) = restart_with_settings() {
+        say(format_args!("warning: the worker could not restart itself with settings for OpenMP and memory; it will be slower: {error}"));
     }
     // Without a backtrace, whatever the environment says: printing one needs memory, and waits for itself for
     // ever where a failed allocation was what it is about.
@@ -204,17 +199,22 @@ fn libtorch_message(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Restarts the program in the same process, with a setting that OpenMP reads before `main`. One that the user has made
-/// stays.
-fn restart_with_spins() -> io::Result<()> {
+/// Restarts the program in the same process, with settings that OpenMP and the allocator read before `main`. Those that
+/// the user has made stay.
+fn restart_with_settings() -> io::Result<()> {
     // OpenMP spins only briefly at its barriers. Five epochs of the demo took 3.8 s on two idle cores with short spins and
     // 8.1 s with threads that sleep at once; beside two busy loops, 10.7 s and 13.5 s. Threads that spin without limit
     // took 12 s and more for one epoch on a busy machine.
-    const SPINS: &str = "GOMP_SPINCOUNT";
-    if [SPINS, "OMP_WAIT_POLICY"].iter().any(|name| env::var_os(name).is_some()) {
+    const SPINS: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
+    // Freed memory is kept. Otherwise the system takes it back and clears it again, 4 KiB at a time.
+    const KEPT: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
+    let is_set = |name: &str| env::var_os(name).is_some();
+    let missing = [SPINS, KEPT].into_iter().filter(|(name, _)| !is_set(name) && !(*name == SPINS.0 && is_set("OMP_WAIT_POLICY")));
+    let missing: Vec<_> = missing.collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(SPINS, "10000").exec())
+    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).envs(missing).exec())
 }
 
 /// Does what the command line asks for. Leaves the lease of the run directory in `lease`, if it has taken it.
