@@ -61,8 +61,8 @@ impl Attack {
         AttackUsed { norm, eps, step_size, steps, random_start, precision }
     }
 
-    /// Whether each image takes the same step again from the same point, bit for bit, whatever the other images are.
-    /// Steps in ℓ2 have so many directions that points do not repeat.
+    /// Whether each image takes the same step again from the same point, bit for bit, whatever the other
+    /// images are. Steps in ℓ2 have so many directions that points do not repeat.
     fn may_repeat(&self) -> bool {
         self.norm == Norm::Linf && self.batch_norm == BatchNormMode::Eval && self.precision == Precision::Float32
     }
@@ -80,8 +80,8 @@ impl Attack {
 pub struct Perturbed {
     /// Images in `[0, 1]`, detached.
     pub images: Tensor,
-    /// How many images have a first gradient that is zero everywhere, and how many one that is not finite: `[2]`, int64,
-    /// on the device of the images. `None` without gradients.
+    /// Which images have a first gradient that is zero everywhere (first row), and which one that is not
+    /// finite (second row): 1 or 0, `[2, N]`, int64, on the device of the images. `None` without gradients.
     pub broken_gradients: Option<Tensor>,
 }
 
@@ -97,7 +97,7 @@ pub fn perturb(
     stop: &Stop,
 ) -> Result<Perturbed, Error> {
     let mut broken_gradients = None;
-    let mut first_gradient = |gradient: &Tensor| broken_gradients = Some(count_broken(gradient));
+    let mut first_gradient = |gradient: &Tensor| broken_gradients = Some(find_broken(gradient));
     let images = if attack.may_repeat() && images.device() == Device::Cpu {
         ascend_until_repeated(network, images, labels, start, attack, stop, &mut first_gradient)?
     } else {
@@ -160,7 +160,8 @@ fn step(images: &Tensor, adversarial: &Tensor, gradient: &Tensor, attack: &Attac
 const LONGEST_CYCLE: usize = 4;
 /// The batch shrinks by whole multiples of this fraction of it, because libtorch prepares anew for each size.
 const PARTS: i64 = 8;
-/// Smallest batch that is left. Matrix products of fewer rows add up in another order, which changes last bits.
+/// Smallest batch that is left. Matrix products of fewer rows add up in another order, which changes last
+/// bits.
 const FEWEST: i64 = 32;
 
 /// Does what [`ascend_watched`] does, for an attack that takes the same step from the same point.
@@ -224,14 +225,14 @@ fn ascend_until_repeated(
     Ok(result)
 }
 
-/// Counts the images whose gradient is zero everywhere, and those whose gradient has an entry that is not finite.
+/// Finds the images whose gradient is zero everywhere, and those whose gradient has an entry that is not
+/// finite.
 ///
-/// Returns `[2]`, int64, without waiting for the device.
-fn count_broken(gradient: &Tensor) -> Tensor {
+/// Returns [`Perturbed::broken_gradients`] without waiting for the device.
+fn find_broken(gradient: &Tensor) -> Tensor {
     // Not a number is larger than any number.
     let largest = gradient.abs().amax([1i64, 2, 3], false);
-    let counts = [largest.eq(0.0), largest.isfinite().logical_not()].map(|images| images.sum(Kind::Int64));
-    Tensor::stack(&counts, 0)
+    Tensor::stack(&[largest.eq(0.0), largest.isfinite().logical_not()], 0).to_kind(Kind::Int64)
 }
 
 /// Returns the gradient of the loss with respect to the images.
@@ -243,10 +244,11 @@ fn input_gradient(network: &Network, images: &Tensor, mode: BatchNormMode, loss:
     Tensor::run_backward(&[&loss], &[&images], false, false).swap_remove(0)
 }
 
-/// Reads the counts of [`Perturbed::broken_gradients`] for so many images.
-pub(crate) fn broken_gradients(counts: &Tensor, images: u32) -> BrokenGradients {
+/// Counts the images of [`Perturbed::broken_gradients`].
+pub(crate) fn broken_gradients(found: &Tensor) -> BrokenGradients {
+    let counts = found.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64);
     let counts: Vec<i64> = Vec::try_from(counts).expect("a list of whole numbers");
-    BrokenGradients { images, zero: counts[0] as u32, not_finite: counts[1] as u32 }
+    BrokenGradients { images: found.size()[1] as u32, zero: counts[0] as u32, not_finite: counts[1] as u32 }
 }
 
 /// Returns the cross-entropy of `logits`, `[N, K]`, for `labels`, `[N]`.

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::attack::{self, Attack, Perturbed};
 use crate::attribution::Samples;
 use crate::data::Split;
-use crate::kept::{Batch, Kept, joined, seconds};
+use crate::kept::{Batch, Kept, joined, joined_broken_gradients, seconds};
 use crate::linear_probe::LinearProbe;
 use crate::model::{Network, Output};
 use crate::random::{self, Purpose, Seed};
@@ -83,7 +83,7 @@ pub fn measure(
         let logits = network.finite(network.forward(images, BatchNormMode::Eval).logits)?;
         Ok(vec![loss(&logits, labels), logits.argmax(1, false)])
     })?;
-    Ok(measurement(network, split, batches, 2))
+    Ok(measurement(network, split, batches))
 }
 
 /// Measures like [`measure`], and also returns the samples that attributions are computed from.
@@ -120,13 +120,12 @@ pub fn measure_samples_in_batches(
         weight: probe.weight().shallow_clone(),
         bias: probe.bias().shallow_clone(),
     };
-    Ok((measurement(network, split, batches, 3), samples))
+    Ok((measurement(network, split, batches), samples))
 }
 
 /// Passes every image of `split` once to `run`, in order, batch by batch, attacked if `inputs` says so.
 ///
-/// Autograd is off while `run` runs. Returns what all batches gave; after the tensors of `run`, an attacked batch has
-/// the counts of [`Perturbed::broken_gradients`].
+/// Autograd is off while `run` runs. Returns what all batches gave.
 pub(crate) fn for_each_batch<'a>(
     network: &Network,
     split: &Split,
@@ -175,9 +174,8 @@ pub(crate) fn for_each_batch_from<'a>(
                 Some((attack, start)) => attack::perturb(network, &images, &labels, &start.narrow(0, first, length), attack, stop)?,
                 None => Perturbed { images, broken_gradients: None },
             };
-            let mut tensors = no_grad(|| run(&images, &labels)).map_err(|error| error.in_batch(step + 1))?;
-            tensors.extend(broken_gradients);
-            Ok(tensors)
+            let tensors = no_grad(|| run(&images, &labels)).map_err(|error| error.in_batch(step + 1))?;
+            Ok((tensors, broken_gradients))
         })?;
         progress(step + 1, steps)?;
     }
@@ -189,24 +187,23 @@ fn loss(logits: &Tensor, labels: &Tensor) -> Tensor {
     attack::cross_entropy(&logits.to_kind(Kind::Double), labels, Reduction::Sum)
 }
 
-/// Adds up batches whose first tensors are the sum of the losses and the predictions. Where they were attacked, the
-/// tensor `broken` has the counts of broken gradients; batches kept by an earlier version lack it.
-fn measurement(network: &Network, split: &Split, batches: &[Batch], broken: usize) -> Measurement {
+/// Counts the images of batches whose first gradient cannot lead the attack. `None` if there are none.
+pub(crate) fn broken_gradients(batches: &[Batch]) -> Option<BrokenGradients> {
+    joined_broken_gradients(batches).and_then(|found| attack::broken_gradients(&found).if_any())
+}
+
+/// Adds up batches whose first tensors are the sum of the losses and the predictions.
+fn measurement(network: &Network, split: &Split, batches: &[Batch]) -> Measurement {
     let classes = network.classes();
     let mut loss = Tensor::zeros([0i64; 0], (Kind::Double, network.device()));
     batches.iter().for_each(|batch| loss += &batch.tensors[0]);
     let pairs = &split.labels * classes + joined(batches, 1);
     let confusion: Vec<i64> = Vec::try_from(pairs.bincount(None::<Tensor>, classes * classes)).expect("a list of whole numbers");
     let samples: i64 = confusion.iter().sum();
-    let counts: Option<Vec<&Tensor>> = batches.iter().map(|batch| batch.tensors.get(broken)).collect();
-    let broken_gradients = counts.filter(|counts| !counts.is_empty()).and_then(|counts| {
-        let sums = Tensor::stack(&counts, 0).sum_dim_intlist([0i64].as_slice(), false, Kind::Int64);
-        attack::broken_gradients(&sums, samples as u32).if_any()
-    });
     Measurement {
         loss: loss.double_value(&[]) / samples as f64,
         confusion: confusion.chunks(classes as usize).map(|row| row.iter().map(|count| *count as u32).collect()).collect(),
-        broken_gradients,
+        broken_gradients: broken_gradients(batches),
         seconds: seconds(batches),
     }
 }

@@ -1,4 +1,5 @@
-//! Results of the batches of a measurement, and a random search within a batch, kept so that it can be stopped at any time and continued.
+//! Results of the batches of a measurement, and a random search within a batch, kept so that it can be
+//! stopped at any time and continued.
 
 use std::collections::HashMap;
 use std::fs;
@@ -65,6 +66,8 @@ const BELONGS_TO: &str = "belongs_to";
 const QUERIES: &str = "queries";
 /// Name of the tensor with the duration of each batch.
 const SECONDS: &str = "seconds";
+/// Name of the tensor with the broken gradients of a batch, after the number of the batch.
+const BROKEN_GRADIENTS: &str = "broken_gradients";
 
 /// What the batches of a measurement gave, in the order in which they were computed.
 ///
@@ -82,7 +85,11 @@ pub struct Kept {
 /// What one batch gave.
 #[derive(Debug)]
 pub(crate) struct Batch {
+    /// What the measurement has computed of its images.
     pub(crate) tensors: Vec<Tensor>,
+    /// That of [`crate::attack::Perturbed`]. `None` if the images were not attacked, and in files of earlier
+    /// versions.
+    pub(crate) broken_gradients: Option<Tensor>,
     /// Duration of the computation, including the attack.
     pub(crate) seconds: f64,
 }
@@ -103,8 +110,8 @@ impl Kept {
 
     /// Keeps batches in a file too: once a minute, and when the measurement is stopped.
     ///
-    /// Continues with the batches in the file if they belong to the same measurement. Their tensors are put on
-    /// `device`.
+    /// Continues with the batches in the file if they belong to the same measurement. Their tensors are put
+    /// on `device`.
     pub fn in_file(stop: &Stop, path: &Path, belongs_to: String, device: Device) -> Result<Self, Error> {
         let batches = if path.exists() { read(path, &belongs_to, device)? } else { Vec::new() };
         let file = KeptFile { path: path.to_owned(), belongs_to, timer: SaveTimer::start() };
@@ -113,15 +120,15 @@ impl Kept {
 
     /// Goes on with the next batch: computes it, unless its result is kept.
     ///
-    /// `compute` returns the tensors to keep. Nothing may change them later.
-    pub(crate) fn batch(&mut self, compute: impl FnOnce(&Stop) -> Result<Vec<Tensor>, Error>) -> Result<(), Error> {
+    /// `compute` returns the fields of [`Batch`]. Nothing may change the tensors later.
+    pub(crate) fn batch(&mut self, compute: impl FnOnce(&Stop) -> Result<(Vec<Tensor>, Option<Tensor>), Error>) -> Result<(), Error> {
         if self.reached == self.batches.len() {
             let begun = Instant::now();
-            let tensors = self.or_save(|stop| {
+            let (tensors, broken_gradients) = self.or_save(|stop| {
                 stop.check()?;
                 compute(stop)
             })?;
-            self.batches.push(Batch { tensors, seconds: begun.elapsed().as_secs_f64() });
+            self.batches.push(Batch { tensors, broken_gradients, seconds: begun.elapsed().as_secs_f64() });
             if self.file.as_ref().is_some_and(|file| file.timer.is_due()) {
                 self.save()?;
             }
@@ -158,8 +165,9 @@ impl Kept {
         let Some(KeptFile { path, belongs_to, timer }) = &mut self.file else { return Ok(()) };
         timer.around(|| {
             let of_batch = |(number, batch): (usize, &Batch)| {
-                let named = |(index, tensor): (usize, &Tensor)| (format!("{number}.{index}"), tensor.to_device(Device::Cpu));
-                batch.tensors.iter().enumerate().map(named).collect::<Vec<_>>()
+                let numbered = batch.tensors.iter().enumerate().map(|(index, tensor)| (index.to_string(), tensor));
+                let all = numbered.chain(batch.broken_gradients.iter().map(|tensor| (BROKEN_GRADIENTS.to_owned(), tensor)));
+                all.map(|(name, tensor)| (format!("{number}.{name}"), tensor.to_device(Device::Cpu))).collect::<Vec<_>>()
             };
             let mut tensors: Vec<(String, Tensor)> = self.batches.iter().enumerate().flat_map(of_batch).collect();
             let seconds: Vec<f64> = self.batches.iter().map(|batch| batch.seconds).collect();
@@ -261,8 +269,10 @@ fn read(path: &Path, belongs_to: &str, device: Device) -> Result<Vec<Batch>, Err
     let seconds = Vec::<f64>::try_from(file.read(SECONDS)?.to_kind(Kind::Double))?;
     let batch = |(batch, seconds): (usize, f64)| {
         let named = (0..).map(|index: usize| format!("{batch}.{index}")).take_while(|name| file.tensors().contains_key(name));
-        let tensors = named.map(|name| Ok(file.read(&name)?.to_device(device))).collect::<Result<_, Error>>()?;
-        Ok(Batch { tensors, seconds })
+        let read = |name: String| Ok::<_, Error>(file.read(&name)?.to_device(device));
+        let tensors = named.map(read).collect::<Result<_, Error>>()?;
+        let broken_gradients = Some(format!("{batch}.{BROKEN_GRADIENTS}")).filter(|name| file.tensors().contains_key(name));
+        Ok(Batch { tensors, broken_gradients: broken_gradients.map(read).transpose()?, seconds })
     };
     seconds.into_iter().enumerate().map(batch).collect()
 }
@@ -277,14 +287,20 @@ pub(crate) fn joined(batches: &[Batch], index: usize) -> Tensor {
     Tensor::cat(&batches.iter().map(|batch| &batch.tensors[index]).collect::<Vec<_>>(), 0)
 }
 
+/// Returns the broken gradients of all images, `[2, N]`. `None` if a batch lacks them.
+pub(crate) fn joined_broken_gradients(batches: &[Batch]) -> Option<Tensor> {
+    let found: Option<Vec<&Tensor>> = batches.iter().map(|batch| batch.broken_gradients.as_ref()).collect();
+    found.filter(|found| !found.is_empty()).map(|found| Tensor::cat(&found, 1))
+}
+
 #[cfg(test)]
 mod tests {
     use shared::rundir::StopReason;
 
     use super::*;
 
-    /// Goes through four batches. Stops before batch `stopped`, if given. Returns which batches were computed,
-    /// and the results.
+    /// Goes through four batches. Stops before batch `stopped`, if given. Returns which batches were
+    /// computed, and the results.
     fn measure(path: &Path, belongs_to: &str, stopped: Option<i64>) -> (Vec<i64>, Result<Vec<f64>, Error>) {
         let stop = Stop::default();
         let mut kept = Kept::in_file(&stop, path, belongs_to.to_owned(), Device::Cpu).unwrap();
@@ -296,10 +312,15 @@ mod tests {
             kept.batch(|_| {
                 computed.push(batch);
                 let value = (batch as f64 + 0.1).sqrt();
-                Ok(vec![Tensor::from_slice(&[value]), Tensor::from(batch), Tensor::zeros([0i64, 3], (Kind::Float, Device::Cpu))])
+                let tensors = vec![Tensor::from_slice(&[value]), Tensor::from(batch), Tensor::zeros([0i64, 3], (Kind::Float, Device::Cpu))];
+                Ok((tensors, Some(Tensor::from_slice(&[batch, 1]).view([2, 1]))))
             })
         });
-        let values = |kept: &Kept| Vec::<f64>::try_from(joined(kept.since(0), 0)).unwrap();
+        let values = |kept: &Kept| {
+            let broken_gradients = joined_broken_gradients(kept.since(0)).unwrap();
+            let of_images = [joined(kept.since(0), 0), broken_gradients.view(-1).to_kind(Kind::Double)];
+            Vec::<f64>::try_from(Tensor::cat(&of_images, 0)).unwrap()
+        };
         (computed, outcome.map(|()| values(&kept)))
     }
 

@@ -3,14 +3,15 @@
 
 use shared::api::{PairAccuracy, SharedDimension};
 use shared::config::{BatchNormMode, Norm};
+use shared::record::BrokenGradients;
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
-use crate::attack::Attack;
+use crate::attack::{self, Attack};
 use crate::attribution::{Samples, attribution};
 use crate::data::Split;
-use crate::evaluate::{BATCH_SIZE, for_each_batch_from};
-use crate::kept::{Kept, joined};
+use crate::evaluate::{BATCH_SIZE, broken_gradients, for_each_batch_from};
+use crate::kept::{Kept, joined, joined_broken_gradients};
 use crate::model::{Network, Output};
 use crate::random::{self, Purpose, Seed};
 
@@ -34,6 +35,8 @@ pub struct AttackOutcome {
     pub adversarial: Tensor,
     /// Features and predictions of the attacked images.
     pub samples: Samples,
+    /// That of [`attack::Perturbed`]; `None` if batches of an earlier version lack it.
+    broken_gradients: Option<Tensor>,
 }
 
 /// Returns the contribution of each dimension d to the cosine of two class attributions:
@@ -143,7 +146,7 @@ impl AttackInputs {
         kept: &mut Kept,
         done: &mut dyn FnMut(Option<&Attack>) -> Result<(), Error>,
     ) -> Result<AttackOutcome, Error> {
-        let clean = predictions(network, &self.split, None, kept, done)?;
+        let (clean, _) = predictions(network, &self.split, None, kept, done)?;
         let mut progress = |_, _| done(Some(attack));
         let attacked = Some((attack, &self.start));
         let batches = for_each_batch_from(network, &self.split, attacked, BATCH_SIZE, kept, &mut progress, &mut |images, _| {
@@ -163,6 +166,7 @@ impl AttackInputs {
                 weight: network.linear_weight().detach().copy(),
                 bias: network.linear_bias().detach().copy(),
             },
+            broken_gradients: joined_broken_gradients(batches),
         })
     }
 
@@ -179,14 +183,15 @@ impl AttackInputs {
         done: &mut dyn FnMut(Option<&Attack>) -> Result<(), Error>,
     ) -> Result<PairAccuracy, Error> {
         let labels = self.split.label_list();
-        let clean = predictions(network, &self.split, None, kept, done)?;
-        let robust = predictions(network, &self.split, Some((attack, &self.start)), kept, done)?;
-        let transferred = predictions(network, before, None, kept, done)?;
+        let (clean, _) = predictions(network, &self.split, None, kept, done)?;
+        let (robust, broken_gradients) = predictions(network, &self.split, Some((attack, &self.start)), kept, done)?;
+        let (transferred, _) = predictions(network, before, None, kept, done)?;
         Ok(PairAccuracy {
             clean: pair.map(|class| fraction_predicted(&labels, &clean, class, class)),
             robust: pair.map(|class| fraction_predicted(&labels, &robust, class, class)),
             transferred: pair.map(|class| fraction_predicted(&labels, &transferred, class, class)),
             crossed: crossed_fractions(&labels, &robust, pair),
+            broken_gradients,
         })
     }
 }
@@ -208,23 +213,28 @@ impl AttackOutcome {
     pub fn accuracy(&self, pair: &[u32; 2]) -> PairAccuracy {
         let robust = pair.map(|class| fraction_predicted(&self.labels, &self.robust, class, class));
         let clean = pair.map(|class| fraction_predicted(&self.labels, &self.clean, class, class));
-        PairAccuracy { clean, robust, transferred: robust, crossed: crossed_fractions(&self.labels, &self.robust, pair) }
+        let crossed = crossed_fractions(&self.labels, &self.robust, pair);
+        let rows = index_tensor(&self.rows_of_classes(pair));
+        let of_pair = |found: &Tensor| attack::broken_gradients(&found.index_select(1, &rows.to_device(found.device())));
+        let broken_gradients = self.broken_gradients.as_ref().map(of_pair).and_then(BrokenGradients::if_any);
+        PairAccuracy { clean, robust, transferred: robust, crossed, broken_gradients }
     }
 }
 
-/// Predicts the class of each image, under an attack if one is given.
+/// Predicts the class of each image, under an attack if one is given, and counts the broken gradients of the
+/// attack.
 fn predictions(
     network: &Network,
     split: &Split,
     attack: Option<(&Attack, &Tensor)>,
     kept: &mut Kept,
     done: &mut dyn FnMut(Option<&Attack>) -> Result<(), Error>,
-) -> Result<Vec<i64>, Error> {
+) -> Result<(Vec<i64>, Option<BrokenGradients>), Error> {
     let mut progress = |_, _| done(attack.map(|(attack, _)| attack));
     let batches = for_each_batch_from(network, split, attack, BATCH_SIZE, kept, &mut progress, &mut |images, _| {
         Ok(vec![network.finite(network.forward(images, BatchNormMode::Eval).logits)?.argmax(1, false)])
     })?;
-    Ok(Vec::try_from(joined(batches, 0))?)
+    Ok((Vec::try_from(joined(batches, 0))?, broken_gradients(batches)))
 }
 
 /// Returns the fraction of the images of class `of` that are predicted as class `taken_for`.

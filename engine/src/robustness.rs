@@ -1,8 +1,8 @@
 //! Robust accuracy under several attacks: each attack runs on the images that resisted all attacks before it.
 //!
-//! Then it may check itself: three attacks on the same few images show whether steps are too few and gradients fail.
-//! The evaluation can stop after every batch, and continues from there to the same result. This module knows
-//! nothing of run directories.
+//! Then it may check itself: three attacks on the same few images show whether steps are too few and
+//! gradients fail. The evaluation can stop after every batch, and continues from there to the same result.
+//! This module knows nothing of run directories.
 
 use std::time::Instant;
 
@@ -87,7 +87,8 @@ struct AttackPosition {
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
     pub attacks: &'a [NamedAttack],
-    /// Attacks by which the evaluation checks itself after the others: PGD with few steps, with many, and at a large radius.
+    /// Attacks by which the evaluation checks itself after the others: PGD with few steps, with many, and at
+    /// a large radius.
     pub self_check: Option<&'a [Attack; 3]>,
     pub seed: u32,
 }
@@ -240,17 +241,17 @@ fn checked_images(of: usize) -> Vec<usize> {
 
 /// Adds the counts of a batch, which has been waited for.
 fn with_batch(before: BrokenGradients, found: &Perturbed) -> BrokenGradients {
-    let Some(counts) = &found.broken_gradients else { return before };
-    let BrokenGradients { images, zero, not_finite } = attack::broken_gradients(counts, found.images.size()[0] as u32);
+    let Some(found) = &found.broken_gradients else { return before };
+    let BrokenGradients { images, zero, not_finite } = attack::broken_gradients(found);
     BrokenGradients { images: before.images + images, zero: before.zero + zero, not_finite: before.not_finite + not_finite }
 }
 
 /// Returns the number of images attacked together.
 ///
-/// A worker that is stopped or killed loses the batch under way, if it is not a random search, and a stop waits
-/// for one step of it. On two CPU cores, a step with 32 color images of 32×32 pixels takes PreActResNet-18 one
-/// or two seconds, PGD-20 with them half a minute, and larger batches save little time. `work`: forward passes
-/// of an image.
+/// A worker that is stopped or killed loses the batch under way, if it is not a random search, and a stop
+/// waits for one step of it. On two CPU cores, a step with 32 color images of 32×32 pixels takes
+/// PreActResNet-18 one or two seconds, PGD-20 with them half a minute, and larger batches save little time.
+/// `work`: forward passes of an image.
 fn batch_size(split: &Split, work: f64) -> usize {
     const MOST: usize = 250;
     const CPU_VALUES: f64 = 32.0 * 3.0 * 32.0 * 32.0;
@@ -330,7 +331,8 @@ impl State {
         }
     }
 
-    /// Returns what the self-check by `attacks` has measured on images with these labels. `None` if it is not complete.
+    /// Returns what the self-check by `attacks` has measured on images with these labels. `None` if it is not
+    /// complete.
     pub fn self_check(&self, attacks: &[Attack; 3], labels: &[i64]) -> Option<SelfCheck> {
         let [few, many, large] = self.checked.as_slice() else { return None };
         let images = checked_images(labels.len());

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from .exporting import export
     from .measuring import Attribution, Measurement, measure
     from .recording import Recorder, start_run
+    from .signs import BrokenEvaluationWarning, BrokenGradients, Sign
 
 __all__ = [
     "PGD",
     "Attribution",
+    "BrokenEvaluationWarning",
+    "BrokenGradients",
     "Client",
     "CrossLensError",
     "Measurement",
@@ -33,6 +36,7 @@ __all__ = [
     "Recorder",
     "Run",
     "RunFailed",
+    "Sign",
     "connect",
     "export",
     "measure",
@@ -45,9 +49,12 @@ __version__ = metadata.version("crosslens")
 _MODULES = {
     "PGD": "attack",
     "Attribution": "measuring",
+    "BrokenEvaluationWarning": "signs",
+    "BrokenGradients": "signs",
     "Client": "client",
     "Measurement": "measuring",
     "Recorder": "recording",
+    "Sign": "signs",
     "Run": "client",
     "connect": "client",
     "export": "exporting",

@@ -73,18 +73,28 @@ class PGD:
         radius = uniform.pow(1.0 / images[0].numel()) * self._eps
         return self._direction(normal) * radius
 
-    def perturb(self, logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, start: Tensor) -> Tensor:
+    def perturb(
+        self,
+        logits: Callable[[Tensor], Tensor],
+        images: Tensor,
+        labels: Tensor,
+        start: Tensor,
+        first_gradient: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
         """Find images within eps of ``images`` that raise the cross-entropy of ``labels``.
 
         ``images``, in [0, 1], and ``start``: ``[N, …]``; ``labels``: ``[N]``. ``logits`` maps images to ``[N, K]``.
+        ``first_gradient`` sees the gradient at the start.
         """
         adversarial = (images + start).clamp_(0.0, 1.0)
-        for _ in range(self.steps):
+        for number in range(self.steps):
             adversarial = adversarial.detach().requires_grad_(True)
             with torch.enable_grad():
                 # A sum: the gradient of an image then does not depend on the size of the batch.
                 loss = torch.nn.functional.cross_entropy(logits(adversarial), labels, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, adversarial)
+            if number == 0 and first_gradient is not None:
+                first_gradient(gradient)
             moved = adversarial.detach() - images + self._direction(gradient) * self._step_size
             adversarial = (images + self._project(moved)).clamp_(0.0, 1.0)
         return adversarial.detach()

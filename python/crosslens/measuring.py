@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from . import attribution, draws
+from . import attribution, draws, signs
 from .attack import PGD
 from .attribution import Aggregation, Bootstrap, Matrix, Samples, Subset
 from .network import Reader, evaluating
+from .signs import BrokenEvaluationWarning, BrokenGradients, Sign
 
 Inputs = Literal["clean", "adversarial"]
 
@@ -40,6 +42,8 @@ class Attribution:
     cas_normalized: float
     #: Intervals of CAS and of the cells; ``None`` if none were asked for.
     bootstrap: Bootstrap | None
+    #: Images whose first gradient under the attack cannot lead it; ``None`` if there are none.
+    broken_gradients: BrokenGradients | None
     #: Fraction of all images that were classified correctly.
     accuracy: float
     #: The same for each class, ``[K]``.
@@ -60,6 +64,11 @@ class Attribution:
     subset: Subset
     #: Duration of the measurement.
     seconds: float
+
+    @property
+    def signs(self) -> list[Sign]:
+        """Signs that the accuracy is broken, in words."""
+        return signs.of_gradients(self.broken_gradients)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of a file in ``attributions/``, without the epoch and the hash of the checkpoint."""
@@ -85,6 +94,8 @@ class Attribution:
         }
         if self.bootstrap is not None:
             content["bootstrap"] = self.bootstrap.to_json()
+        if self.broken_gradients is not None:
+            content["broken_gradients"] = self.broken_gradients.to_json()
         return content
 
 
@@ -104,6 +115,11 @@ class Measurement:
     def robust_accuracy(self) -> float | None:
         """Accuracy under the attack; ``None`` without one."""
         return None if self.adversarial is None else self.adversarial.accuracy
+
+    @property
+    def signs(self) -> list[Sign]:
+        """Signs that :attr:`robust_accuracy` is broken, in words; empty if there are none."""
+        return [] if self.adversarial is None else self.adversarial.signs
 
     @property
     def main(self) -> Attribution:
@@ -146,6 +162,9 @@ def measure(
     resamples for intervals. ``seed`` is that of random starts and resamples; with equal seeds the worker draws the same.
     The batch size changes results only by rounding.
 
+    Where the first gradient of the attack is zero everywhere or not finite on some images, robust accuracy may be lower
+    than measured: a :class:`BrokenEvaluationWarning` says so, as do ``signs`` of what is returned.
+
     >>> found = crosslens.measure(network, test_loader, attack=crosslens.PGD(eps="8/255"), bootstrap=200)
     >>> found.cas, found.robust_accuracy
     """
@@ -158,7 +177,7 @@ def measure(
 
         def measured(inputs: Inputs, attack: PGD | None) -> Attribution:
             begun = time.monotonic()
-            samples, loss = _samples(reader, images, labels, attack, seed, batch_size, device)
+            samples, loss, broken_gradients = _samples(reader, images, labels, attack, seed, batch_size, device)
             matrix, vectors, counts = samples.attribute(aggregation, subset)
             intervals = samples.bootstrap(aggregation, subset, bootstrap, seed)
             pairs = samples.labels * number + samples.predictions
@@ -173,6 +192,7 @@ def measure(
                 cas=cas,
                 cas_normalized=cas / max(1, number * (number - 1)),
                 bootstrap=intervals,
+                broken_gradients=broken_gradients,
                 accuracy=float(right.sum() / confusion.sum()),
                 class_accuracy=right / np.maximum(1, confusion.sum(1)),
                 confusion=confusion,
@@ -186,22 +206,27 @@ def measure(
                 seconds=time.monotonic() - begun,
             )
 
-        return Measurement(measured("clean", None), None if attack is None else measured("adversarial", attack))
+        found = Measurement(measured("clean", None), None if attack is None else measured("adversarial", attack))
+    for sign in found.signs:
+        warnings.warn(sign.message, BrokenEvaluationWarning, stacklevel=2)
+    return found
 
 
 def _samples(
     reader: Reader, images: Tensor, labels: Tensor, attack: PGD | None, seed: int, batch_size: int, device: torch.device
-) -> tuple[Samples, float]:
-    """Run all images, attacked if there is an attack. Returns the samples and the mean cross-entropy."""
+) -> tuple[Samples, float, BrokenGradients | None]:
+    """Run all images, attacked if there is an attack. Returns the samples, the mean cross-entropy and the broken gradients."""
     # For all images at once, so that the batch size does not change the starts.
     drawn = draws.generator(device, seed, draws.Purpose.EVALUATION)
     starts = None if attack is None else attack.start(images.to(device), drawn)
     features, predictions, loss = [], [], 0.0
+    broken: list[Tensor] = []
     for first in range(0, len(images), batch_size):
         batch = images[first : first + batch_size].to(device)
         of = labels[first : first + batch_size].to(device)
         if attack is not None and starts is not None:
-            batch = attack.perturb(reader.logits, batch, of, starts[first : first + batch_size])
+            start = starts[first : first + batch_size]
+            batch = attack.perturb(reader.logits, batch, of, start, lambda gradient: broken.append(signs.find_broken(gradient)))
         given, logits = reader.read(batch)
         if not logits.isfinite().all():
             raise NotFiniteError(f"the network gives logits that are not finite for images {first} to {first + len(batch) - 1}")
@@ -209,7 +234,7 @@ def _samples(
         predictions.append(logits.argmax(1))
         features.append(given)
     samples = Samples(torch.cat(features), labels.to(device), torch.cat(predictions), reader.weight)
-    return samples, loss / len(images)
+    return samples, loss / len(images), signs.count_broken(broken)
 
 
 def _collect(loader: Iterable[Any]) -> tuple[Tensor, Tensor]:

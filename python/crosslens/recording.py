@@ -24,6 +24,7 @@ from .attack import PGD
 from .measuring import Attribution, Measurement, measure
 from .problems import CrossLensError
 from .safetensors import write_whole
+from .signs import BrokenGradients
 
 #: Data sets that CrossLens knows.
 DATASETS = ("digits", "synthetic", "cifar10", "cifar100", "tiny_imagenet", "svhn", "image_folder")
@@ -166,11 +167,14 @@ class Recorder:
         test_robust_accuracy: float | None = None,
         test_loss: float | None = None,
         holdout_robust_accuracy: float | None = None,
+        broken_gradients: BrokenGradients | None = None,
+        holdout_broken_gradients: BrokenGradients | None = None,
     ) -> None:
         """Record an epoch, counted from 1. Accuracies are fractions.
 
         The best epoch is the one with the highest robust accuracy, on held-out images if there are any, else on the test
-        set. A later record of an epoch replaces an earlier one.
+        set. ``broken_gradients`` are those that :func:`measure` found with the robust accuracy: the page of the run then
+        says what they mean. A later record of an epoch replaces an earlier one.
         """
         now = time.monotonic()
         record: dict[str, Any] = {
@@ -184,9 +188,11 @@ class Recorder:
             "test_robust_accuracy": test_robust_accuracy,
             "test_loss": _number(test_loss),
             "holdout_robust_accuracy": holdout_robust_accuracy,
-            "seconds": now - self._epoch_begun,
-            "elapsed_secs": self._elapsed(),
         }
+        for name, broken in (("broken_gradients", broken_gradients), ("holdout_broken_gradients", holdout_broken_gradients)):
+            if broken is not None:
+                record[name] = broken.to_json()
+        record |= {"seconds": now - self._epoch_begun, "elapsed_secs": self._elapsed()}
         for name in _ACCURACIES:
             if record[name] is not None:
                 record[name] = float(record[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import measure_golden
 import numpy as np
@@ -85,6 +86,36 @@ def test_adversarial_images_lie_in_the_ball_and_in_the_range_of_pixels():
         assert found.min() >= 0 and found.max() <= 1
         sizes = (found - images).flatten(1).norm(length, dim=1)
         assert sizes.max() <= eps * (1 + 1e-5) and sizes.min() > eps / 2
+
+
+def test_images_without_a_usable_first_gradient_are_counted_and_told():
+    class Root(nn.Module):
+        """Has an infinite slope at 0."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            return images.sqrt()
+
+    torch.manual_seed(0)
+    network = nn.Sequential(Root(), nn.Flatten(), nn.Linear(16, 3))
+    images, labels = torch.rand(6, 1, 4, 4) / 2 + 0.25, torch.arange(6) % 3
+    attack = crosslens.PGD(eps=8, steps=1, random_start=False)
+
+    def found(images: Tensor) -> crosslens.Measurement:
+        return crosslens.measure(network, batches(images, labels, 4), attack=attack, batch_size=4)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        healthy = found(images)
+    assert healthy.adversarial.broken_gradients is None and "broken_gradients" not in healthy.adversarial.to_json()
+    images[4, 0, 1, 1] = 0
+    with pytest.warns(crosslens.BrokenEvaluationWarning, match="On 1 of 6 attacked images \\(16.7 %\\), the gradient of the loss has entries"):
+        infinite = found(images)
+    assert infinite.adversarial.broken_gradients == crosslens.BrokenGradients(6, zero=0, not_finite=1)
+    nn.init.zeros_(network[2].weight)
+    images[4, 0, 1, 1] = 0.5
+    with pytest.warns(crosslens.BrokenEvaluationWarning, match="On 6 of 6 attacked images \\(100.0 %\\), the gradient of the loss is zero"):
+        flat = found(images)
+    assert [sign.kind for sign in flat.signs] == ["zero_gradients"]
 
 
 def test_intervals_hold_the_estimate_and_depend_on_the_seed_alone(small, loader):

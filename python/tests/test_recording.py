@@ -46,7 +46,9 @@ def test_a_loop_leaves_a_complete_run(network, digits, tmp_path):
             run.progress(epoch, 1, 2)
             run.progress(epoch, 2, 2)
             found = run.attribution(epoch, network, batches(*digits), attack=attack, bootstrap=10)
-            run.log(epoch, train_loss=float("nan"), test_clean_accuracy=0.5, test_robust_accuracy=0.5 - epoch / 10)
+            broken = crosslens.BrokenGradients(599, zero=3, not_finite=0) if epoch == 2 else None
+            accuracies = {"test_clean_accuracy": 0.5, "test_robust_accuracy": 0.5 - epoch / 10}
+            run.log(epoch, train_loss=float("nan"), **accuracies, broken_gradients=broken)
     directory = tmp_path / "runs" / run.id
     assert run.directory == directory and run.id.startswith("mine-")
     config = json.loads((directory / "config.json").read_text())
@@ -65,8 +67,9 @@ def test_a_loop_leaves_a_complete_run(network, digits, tmp_path):
     started = records(directory)[3]
     assert (started["parameters"], started["feature_dim"], started["test_samples"]) == (460, 6, 599)
     assert records(directory)[-1] | {"elapsed_secs": 0} == {"type": "finished", "best_epoch": 1, "last_epoch": 2, "elapsed_secs": 0}
-    (epoch, _) = [record for record in records(directory) if record["type"] == "epoch"]
-    assert epoch["train_loss"] is None and epoch["test_robust_accuracy"] == 0.4
+    (epoch, last) = [record for record in records(directory) if record["type"] == "epoch"]
+    assert epoch["train_loss"] is None and epoch["test_robust_accuracy"] == 0.4 and "broken_gradients" not in epoch
+    assert last["broken_gradients"] == {"images": 599, "zero": 3, "not_finite": 0}
 
     (checkpoint, _) = [record for record in records(directory) if record["type"] == "checkpoint"]
     weights = directory / checkpoint["file"]

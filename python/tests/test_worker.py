@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from conftest import Normalized, batches, load_safetensors
 
 import crosslens
 import crosslens.installation
+from crosslens import safetensors, signs
 
 #: float32 with the same kernels, added in another order: the worker keeps channels last. Of cells absolute, of sums
 #: over cells and of lengths relative.
@@ -101,6 +103,44 @@ def test_every_number_is_that_of_the_worker(worker, trained, digits, seed, norm,
             else:
                 assert value == expected[name], name
         assert content.keys() <= expected.keys()
+
+
+@pytest.fixture
+def saturated(trained: Path) -> Path:
+    """The run with logits of the last epoch so far apart that the softmax is 1 for one class and 0 for the others."""
+    directory = trained.with_name("saturated")
+    shutil.copytree(trained, directory)
+    file = directory / "checkpoints/e2.safetensors"
+    weights = load_safetensors(file)
+    weights["linear.weight"] *= 1e6
+    _, sha256 = safetensors.save(file, weights)
+    sidecar, records = directory / "checkpoints/e2.json", directory / "metrics.jsonl"
+    before = json.loads(sidecar.read_text())["checkpoint"]["sha256"]
+    for text in (sidecar, records):
+        text.write_text(text.read_text().replace(before, sha256))
+    return directory
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", "8/255"), ("l2", "128/255")])
+def test_broken_gradients_are_counted_and_told_as_by_the_worker(worker, saturated, digits, norm, eps):
+    attack = {"norm": norm, "eps": eps, "steps": 3}
+    of = {"checkpoint": "saturated.last", "device": "cpu", "seed": 2}
+    run(worker, saturated.with_name(f"a-{norm}"), {"kind": "attribute", "inputs": ["adversarial"], "attack": attack, "bootstrap": 0, **of})
+    content = json.loads((saturated.with_name(f"a-{norm}") / "attributions/e2.adversarial.json").read_text())
+    with pytest.warns(crosslens.BrokenEvaluationWarning) as warned:
+        found = crosslens.measure(twin(saturated, 2), batches(*digits), attack=crosslens.PGD(**attack), seed=2)
+    broken = found.adversarial.broken_gradients
+    assert broken.images == 599 and broken.zero > 50
+    assert found.adversarial.to_json()["broken_gradients"] == content["broken_gradients"]
+    assert found.clean.broken_gradients is None and found.clean.signs == []
+    assert [str(warning.message) for warning in warned] == [sign.message for sign in found.signs]
+
+    config = {"kind": "evaluate", "norm": norm, "eps": eps, "pgd": {"steps": 3}, "autoattack": [], **of}
+    run(worker, saturated.with_name(f"e-{norm}"), config)
+    evaluation = json.loads((saturated.with_name(f"e-{norm}") / "evaluation.json").read_text())
+    told = signs.of_gradients(crosslens.BrokenGradients(**evaluation["steps"][1]["broken_gradients"]))
+    assert [{"kind": sign.kind, "message": f"PGD-3: {sign.message}"} for sign in told] == evaluation["signs"]
+    shutil.rmtree(saturated)
 
 
 def test_accuracies_and_cas_are_those_of_the_training_run(trained, digits):

@@ -1,4 +1,5 @@
-//! A run, its records, an attribution and a share for tests. Host only: the browser does not need this module.
+//! A run, its records, an attribution and a share for tests. Host only: the browser does not need this
+//! module.
 
 use serde_json::Value;
 
@@ -135,8 +136,8 @@ pub fn eps_point(eps: f64, correct: u32) -> EpsPoint {
     }
 }
 
-/// The whole transfer matrix of the first epochs of a run, by ℓ∞ 8/255, on 1000 images: 90 % clean, 40 % on the diagonal,
-/// and beside it 60 % in the first column and one more in each further one.
+/// The whole transfer matrix of the first epochs of a run, by ℓ∞ 8/255, on 1000 images: 90 % clean, 40 % on
+/// the diagonal, and beside it 60 % in the first column and one more in each further one.
 pub fn transfer(count: usize) -> Transfer {
     let (norm, eps) = (Norm::Linf, Eps::of_255(8.0));
     let row = |source: Option<usize>| {
@@ -145,7 +146,7 @@ pub fn transfer(count: usize) -> Transfer {
             Some(source) if source == target => 400,
             Some(_) => 600 + 10 * target as u32,
         };
-        TransferRow { source, correct: (0..count).map(correct).collect(), seconds: 1.0 }
+        TransferRow { source, correct: (0..count).map(correct).collect(), seconds: 1.0, broken_gradients: None }
     };
     let checkpoint = |epoch: usize| CheckpointHash {
         id: format!("at-1.e{epoch}").parse().expect("it is a checkpoint"),

@@ -131,6 +131,9 @@ pub struct Epoch {
     /// Test images whose first gradient under the attack cannot lead it; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken_gradients: Option<BrokenGradients>,
+    /// The same of the held-out images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout_broken_gradients: Option<BrokenGradients>,
     /// Duration of training and evaluation, and of saving after the epoch before. 0 if an imported log does
     /// not have it.
     pub seconds: f64,
@@ -152,13 +155,15 @@ impl Epoch {
             test_loss: None,
             holdout_robust_accuracy: None,
             broken_gradients: None,
+            holdout_broken_gradients: None,
             seconds: 0.0,
             elapsed_secs: 0.0,
         }
     }
 }
 
-/// Images whose first gradient cannot lead an attack: the gradient of the loss by the image, where the attack starts.
+/// Images whose first gradient cannot lead an attack: the gradient of the loss by the image, where the attack
+/// starts.
 ///
 /// Records have it only where there are such images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -203,8 +208,8 @@ pub struct AttributionEntry {
     pub file: String,
     pub cas: f64,
     pub cas_normalized: f64,
-    /// Lower and upper end of the 95 % bootstrap interval of CAS; absent if it was not measured, and in records of
-    /// earlier versions.
+    /// Lower and upper end of the 95 % bootstrap interval of CAS; absent if it was not measured, and in
+    /// records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cas_interval: Option<[f64; 2]>,
     /// As in the file.
@@ -224,8 +229,8 @@ pub struct EvaluationStep {
     /// Accuracy after this attack and all previous ones.
     pub accuracy: f64,
     pub seconds: f64,
-    /// Images whose first gradient cannot lead PGD, from its first start; absent if there are none, and for other
-    /// attacks.
+    /// Images whose first gradient cannot lead PGD, from its first start; absent if there are none, and for
+    /// other attacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken_gradients: Option<BrokenGradients>,
 }
@@ -293,6 +298,10 @@ pub struct TransferRow {
     /// Number of correct images of each checkpoint.
     pub correct: Vec<u32>,
     pub seconds: f64,
+    /// Images whose first gradient under the attack, that of the source, cannot lead it; absent if there are
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_gradients: Option<BrokenGradients>,
 }
 
 impl Transfer {
@@ -326,8 +335,8 @@ pub enum NoticeKind {
     CatastrophicOverfitting,
     /// The training loss is not finite or has exploded, or the accuracy stays at chance.
     TrainingBrokeDown,
-    /// CAS has fallen since `epoch` while robust accuracy on the training images rose. Workers do not write this kind:
-    /// it is told from the records.
+    /// CAS has fallen since `epoch` while robust accuracy on the training images rose. Workers do not write
+    /// this kind: it is told from the records.
     CasFell,
     /// A stopped run was resumed. Training continues after `epoch` (0: from the beginning); later epochs are
     /// measured again.
@@ -516,8 +525,8 @@ impl Metrics {
         }
     }
 
-    /// The recorded notices, with those that the metrics tell: about a falling CAS, about lines that were left out,
-    /// and about a breakdown of training if none is recorded.
+    /// The recorded notices, with those that the metrics tell: about a falling CAS, about lines that were
+    /// left out, and about a breakdown of training if none is recorded.
     ///
     /// Older runs have metrics without a notice of a breakdown.
     pub fn all_notices(&self) -> Vec<Notice> {
@@ -540,8 +549,8 @@ impl Metrics {
         self.best_by(Epoch::selection_accuracy)
     }
 
-    /// The best epoch as it would be chosen by the test images themselves, as the paper does; `None` if that is how
-    /// [`Metrics::best`] is chosen, because no images are held out.
+    /// The best epoch as it would be chosen by the test images themselves, as the paper does; `None` if that
+    /// is how [`Metrics::best`] is chosen, because no images are held out.
     pub fn best_by_test(&self) -> Option<&Epoch> {
         let held_out = self.epochs.iter().any(|epoch| epoch.holdout_robust_accuracy.is_some());
         held_out.then(|| self.best_by(|epoch| epoch.test_robust_accuracy)).flatten()

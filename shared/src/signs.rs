@@ -1,15 +1,17 @@
 //! Signs that a measurement of robustness is broken, in words: what was seen, what it means, what to do.
 //!
 //! Knows nothing of how the facts were measured. Sources: Athalye, Carlini, Wagner 2018, section 3.1,
-//! <https://arxiv.org/abs/1802.00420>; Carlini et al. 2019, <https://arxiv.org/abs/1902.06705>; Croce and Hein 2020,
-//! <https://arxiv.org/abs/2003.01690>.
+//! <https://arxiv.org/abs/1802.00420>; Carlini et al. 2019, <https://arxiv.org/abs/1902.06705>; Croce and
+//! Hein 2020, <https://arxiv.org/abs/2003.01690>.
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Attribution, CheckedAttack, SelfCheck};
+use crate::api::{Attribution, CheckedAttack, Overlap, SelfCheck};
 use crate::config::{AutoAttack, ThreatModel};
+use crate::eps_curve::wilson;
 use crate::format;
-use crate::record::{BrokenGradients, Epoch, EpsPoint, EvaluationStep, Metrics};
+use crate::id::CheckpointId;
+use crate::record::{BrokenGradients, Epoch, EpsPoint, EvaluationStep, Metrics, Transfer};
 
 /// What a sign is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -27,6 +29,9 @@ pub enum SignKind {
     RisingAccuracy,
     /// An attack without gradients succeeds where those by gradients failed: Croce and Hein 2020.
     MaskedGradients,
+    /// Images attacked on another network fool this one more often than those attacked on itself: Athalye et
+    /// al. 2018.
+    TransferIsStronger,
 }
 
 /// A sign that a measurement of robustness is broken.
@@ -42,7 +47,8 @@ pub struct Sign {
 const LEVEL: f64 = 0.01;
 /// Accuracy counts as near 0 if its interval reaches below this.
 const NEAR_ZERO: f64 = 0.01;
-/// Square may fool this fraction of all images after gradients have failed: the limit in AutoAttack's public code.
+/// Square may fool this fraction of all images after gradients have failed: the limit in AutoAttack's public
+/// code.
 const SQUARE_LIMIT: f64 = 0.002;
 
 impl SignKind {
@@ -55,6 +61,7 @@ impl SignKind {
             SignKind::RobustAtLargeRadius => "Accuracy stays up at a large radius",
             SignKind::RisingAccuracy => "Accuracy rises with the radius",
             SignKind::MaskedGradients => "Gradients are masked",
+            SignKind::TransferIsStronger => "Images from elsewhere fool more",
         }
     }
 }
@@ -99,16 +106,26 @@ pub fn of_gradients(broken: Option<&BrokenGradients>) -> Vec<Sign> {
     zero.into_iter().chain(not_finite).collect()
 }
 
-/// What the records of an epoch tell of its robust accuracy.
+/// What the records of an epoch tell of its robust accuracies: of that on the test images, and where those
+/// show nothing of a kind, of that on held-out images.
 pub fn of_epoch(epoch: &Epoch) -> Vec<Sign> {
-    of_gradients(epoch.broken_gradients.as_ref())
+    let mut signs = of_gradients(epoch.broken_gradients.as_ref());
+    for sign in of_gradients(epoch.holdout_broken_gradients.as_ref()) {
+        if signs.iter().all(|known| known.kind != sign.kind) {
+            signs.push(sign.at("Held-out images"));
+        }
+    }
+    signs
 }
 
-/// What the epochs of a training run tell of their robust accuracies: the worst epoch, and how many others there are.
+/// What the epochs of a training run tell of their robust accuracies: the worst epoch, and how many others
+/// there are.
 pub fn of_training(metrics: &Metrics) -> Vec<Sign> {
-    let broken: Vec<(&Epoch, &BrokenGradients)> =
-        metrics.epochs_from_first().filter_map(|epoch| Some((epoch, epoch.broken_gradients.as_ref()?))).collect();
-    let Some((worst, _)) = broken.iter().rev().max_by_key(|(_, broken)| broken.count()) else { return Vec::new() };
+    let count = |epoch: &Epoch| -> u32 {
+        [epoch.broken_gradients, epoch.holdout_broken_gradients].iter().flatten().map(BrokenGradients::count).sum()
+    };
+    let broken: Vec<&Epoch> = metrics.epochs_from_first().filter(|epoch| count(epoch) > 0).collect();
+    let Some(worst) = broken.iter().rev().max_by_key(|epoch| count(epoch)) else { return Vec::new() };
     let place = match broken.len() {
         1 => format!("Epoch {}", worst.epoch),
         count => format!("Epoch {}, the worst of {count} such epochs", worst.epoch),
@@ -116,7 +133,8 @@ pub fn of_training(metrics: &Metrics) -> Vec<Sign> {
     of_epoch(worst).into_iter().map(|sign| sign.at(&place)).collect()
 }
 
-/// What is known of the accuracy of an attribution: of its own inputs, and of its epoch where its run has trained.
+/// What is known of the accuracy of an attribution: of its own inputs, and of its epoch where its run has
+/// trained.
 pub fn of_attribution(attribution: &Attribution) -> Vec<Sign> {
     let own = of_gradients(attribution.file.broken_gradients.as_ref());
     if own.is_empty() { attribution.context.signs.clone() } else { own }
@@ -155,8 +173,8 @@ pub fn masked_gradients(steps: &[EvaluationStep]) -> Option<Sign> {
     })
 }
 
-/// More steps of the same size from the same starts fool more images, by the exact sign test on the images on which the
-/// two attacks differ: McNemar 1947, <https://doi.org/10.1007/BF02295996>.
+/// More steps of the same size from the same starts fool more images, by the exact sign test on the images on
+/// which the two attacks differ: McNemar 1947, <https://doi.org/10.1007/BF02295996>.
 fn too_few_steps(check: &SelfCheck) -> Option<Sign> {
     let SelfCheck { few_steps: few, many_steps: many, only_many, only_few, p, .. } = check;
     (*p <= LEVEL).then(|| {
@@ -190,6 +208,60 @@ pub fn sign_test(more: u32, fewer: u32) -> f64 {
         probability *= f64::from(tosses - heads) / f64::from(heads + 1);
     }
     p.min(1.0)
+}
+
+/// What the gradients at each checkpoint tell of the robust accuracies of a pair of classes: those of the
+/// attack, of all that a checkpoint has for it, that fails on most images. `overlaps` and `checkpoints` are
+/// in the same order.
+pub fn of_pair(overlaps: &[Overlap], checkpoints: &[CheckpointId]) -> Vec<Sign> {
+    let of_checkpoint = |(Overlap { leave_out, .. }, checkpoint): (&Overlap, &CheckpointId)| {
+        let controls = leave_out.control.iter().map(|found| (found, " without other dimensions"));
+        let all = [(&leave_out.whole, ""), (&leave_out.without, " without the shared dimensions")].into_iter().chain(controls);
+        let broken = all.filter_map(|(found, network)| Some((found.broken_gradients.as_ref()?, network)));
+        // Of equal ones the first, which comes last here.
+        let worst = broken.collect::<Vec<_>>().into_iter().rev().max_by_key(|(broken, _)| broken.count());
+        let said = worst.map(|(broken, network)| (of_gradients(Some(broken)), format!("At {checkpoint}{network}")));
+        said.into_iter().flat_map(|(signs, place)| signs.into_iter().map(move |sign| sign.at(&place))).collect::<Vec<_>>()
+    };
+    overlaps.iter().zip(checkpoints).flat_map(of_checkpoint).collect()
+}
+
+/// What a transfer matrix tells: the gradients of the worst source, and for each checkpoint whether images
+/// attacked on another one fool it more often than those attacked on itself.
+pub fn of_transfer(transfer: &Transfer) -> Vec<Sign> {
+    let name = |index: usize| transfer.checkpoints.get(index).map_or_else(String::new, |checkpoint| checkpoint.id.to_string());
+    let broken = transfer.rows.iter().rev().filter_map(|row| Some((row.source?, row.broken_gradients.as_ref()?)));
+    let worst = broken.max_by_key(|(_, broken)| broken.count());
+    let of_worst = worst.into_iter().flat_map(|(source, broken)| {
+        let place = format!("Attacked on {}", name(source));
+        of_gradients(Some(broken)).into_iter().map(move |sign| sign.at(&place))
+    });
+    let of_target = |target: usize| {
+        let correct = |source: usize| transfer.row(Some(source))?.correct.get(target).copied();
+        let own = correct(target)?;
+        let others = (0..transfer.checkpoints.len()).filter(|source| *source != target);
+        let (lowest, source) = others.filter_map(|source| Some((correct(source)?, source))).min()?;
+        transfer_is_stronger(&name(target), own, &name(source), lowest, transfer.images)
+    };
+    of_worst.chain((0..transfer.checkpoints.len()).filter_map(of_target)).collect()
+}
+
+/// Fewer images are classified correctly under the attack on `other` than under that on the network itself,
+/// beyond both 95 % intervals.
+fn transfer_is_stronger(network: &str, own: u32, other: &str, lowest: u32, images: u32) -> Option<Sign> {
+    let accuracy = |correct: u32| (f64::from(correct) / f64::from(images.max(1)), wilson(correct, images));
+    let ((own, own_interval), (lowest, interval)) = (accuracy(own), accuracy(lowest));
+    (interval[1] < own_interval[0]).then(|| {
+        let message = format!(
+            "The accuracy of {network} is {} on images attacked on itself, and {} on the same images attacked on {other}, beyond the 95 % \
+             intervals. An attack that has the gradients of a network should not do worse than one that lacks them, so the attack on \
+             {network} fails, and its robust accuracy is too high: its gradients may be masked, or the steps too few (Athalye et al. \
+             2018; Carlini et al. 2019). Evaluate it with AutoAttack.",
+            with_interval(own, own_interval),
+            with_interval(lowest, interval),
+        );
+        Sign::new(SignKind::TransferIsStronger, message)
+    })
 }
 
 /// What the point of a curve over eps tells. `is_last`: no larger radius is measured or will be.
@@ -255,9 +327,9 @@ impl CheckedAttack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{LeaveOut, PairAccuracy};
     use crate::config::Norm;
     use crate::eps::Eps;
-    use crate::eps_curve::wilson;
     use crate::fixtures::{self, eps_point};
     use crate::matrix::Matrix;
     use crate::record::Record;
@@ -319,6 +391,67 @@ mod tests {
         assert!(said(vec![epoch(1, 0), epoch(2, 3)])[0].starts_with("Epoch 2: On 3 of 40"));
         let several = said(vec![epoch(1, 1), epoch(2, 7), epoch(3, 7)]);
         assert!(several[0].starts_with("Epoch 2, the worst of 3 such epochs: On 7 of 40"), "{several:?}");
+
+        // What both kinds of images show is told of the test images.
+        let held_out = |number, of_test, of_held_out| {
+            Record::Epoch(Epoch { broken_gradients: of_test, holdout_broken_gradients: of_held_out, ..fixtures::epoch(number) })
+        };
+        let only = said(vec![held_out(1, None, broken(20, 2, 0)), epoch(2, 1)]);
+        assert!(only.len() == 1 && only[0].starts_with("Epoch 1, the worst of 2 such epochs: Held-out images: On 2 of 20"), "{only:?}");
+        let both = said(vec![held_out(1, broken(40, 3, 0), broken(20, 2, 1))]);
+        assert_eq!(both.len(), 2);
+        assert!(both[0].starts_with("Epoch 1: On 3 of 40") && both[1].starts_with("Epoch 1: Held-out images: On 1 of 20"), "{both:?}");
+    }
+
+    #[test]
+    fn a_pair_names_the_worst_attack_of_each_checkpoint() {
+        let accuracy = |broken_gradients| PairAccuracy {
+            clean: [0.9; 2],
+            robust: [0.5; 2],
+            transferred: [0.5; 2],
+            crossed: [0.1; 2],
+            broken_gradients,
+        };
+        let overlap = |whole, without, control: u32| Overlap {
+            cosine: 0.5,
+            carried: 0.4,
+            dimensions: Vec::new(),
+            sent: [Vec::new(), Vec::new()],
+            leave_out: LeaveOut {
+                whole: accuracy(broken(200, whole, 0)),
+                without: accuracy(broken(200, without, 0)),
+                control: vec![accuracy(None), accuracy(broken(200, control, 0))],
+            },
+        };
+        let checkpoints: Vec<CheckpointId> = ["r.e4", "r.e9"].map(|id| id.parse().unwrap()).to_vec();
+        let said = |overlaps: [Overlap; 2]| of_pair(&overlaps, &checkpoints).into_iter().map(|sign| sign.message).collect::<Vec<_>>();
+        assert!(said([overlap(0, 0, 0), overlap(0, 0, 0)]).is_empty());
+        let found = said([overlap(5, 5, 2), overlap(0, 1, 3)]);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].starts_with("At r.e4: On 5 of 200"), "{found:?}");
+        assert!(found[1].starts_with("At r.e9 without other dimensions: On 3 of 200"), "{found:?}");
+    }
+
+    #[test]
+    fn a_transfer_matrix_names_its_worst_source_and_what_is_fooled_more_from_elsewhere() {
+        let mut transfer = fixtures::transfer(3);
+        assert!(of_transfer(&transfer).is_empty());
+        (transfer.rows[1].broken_gradients, transfer.rows[3].broken_gradients) = (broken(1000, 4, 0), broken(1000, 7, 0));
+        let said = of_transfer(&transfer);
+        assert!(said.len() == 1 && said[0].message.starts_with("Attacked on at-1.e3: On 7 of 1\u{2009}000"), "{said:?}");
+
+        let mut transfer = fixtures::transfer(3);
+        // Images attacked on the third, seen by the second.
+        transfer.rows[3].correct[1] = 345;
+        assert!(of_transfer(&transfer).is_empty(), "34.5 % and 40 % may be chance");
+        transfer.rows[3].correct[1] = 330;
+        let said = of_transfer(&transfer);
+        assert_eq!(kinds(&said), [SignKind::TransferIsStronger]);
+        let expected =
+            "The accuracy of at-1.e2 is 40.0 % (37.0 % to 43.1 %) on images attacked on itself, and 33.0 % (30.2 % to 36.0 %) on";
+        assert!(said[0].message.starts_with(expected) && said[0].message.contains("attacked on at-1.e3,"), "{said:?}");
+        transfer.rows.truncate(2);
+        assert!(of_transfer(&transfer).is_empty(), "rows that are still to come");
     }
 
     #[test]

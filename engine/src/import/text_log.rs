@@ -104,6 +104,7 @@ pub fn read(text: &str) -> Option<TextLog> {
             test_loss: get(Column::TestRobustLoss),
             holdout_robust_accuracy: None,
             broken_gradients: None,
+            holdout_broken_gradients: None,
             seconds: 0.0,
             elapsed_secs: 0.0,
         };

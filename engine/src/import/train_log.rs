@@ -154,6 +154,7 @@ fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
             test_loss: None,
             holdout_robust_accuracy: None,
             broken_gradients: None,
+            holdout_broken_gradients: None,
             seconds: 0.0,
             elapsed_secs: 0.0,
         });

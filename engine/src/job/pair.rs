@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use shared::api::{DrivingImage, LeaveOut, MeasuredPair, Overlap, PairFile, Perturbation, SaliencyMap};
 use shared::config::{Aggregation, Inputs, PairConfig, Subset};
+use shared::id::CheckpointId;
+use shared::signs;
 
 use super::passes::Passes;
 use super::saliency::common_stage;
@@ -74,7 +76,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, stop: &Stop) -> Result<
             let chosen = largest_indices(&contributions, *count);
             if checkpoint == 0 {
                 let driven = driving_images(&outcome, pair, &chosen, *images_per_class as usize, &rows, &images.split)?;
-                measured.push(MeasuredPair { i: pair[0], j: pair[1], overlaps: Vec::new(), images: driven });
+                measured.push(MeasuredPair { i: pair[0], j: pair[1], overlaps: Vec::new(), images: driven, signs: Vec::new() });
             }
             let measured = &mut measured[index];
             add_maps(&mut measured.images, checkpoint, network, &outcome, &images.split, &rows, &attack, stage)?;
@@ -102,9 +104,11 @@ pub(super) fn run(directory: &Path, config: &PairConfig, stop: &Stop) -> Result<
         }
     }
 
+    let checkpoints: Vec<CheckpointId> = sources.iter().map(|source| source.id.clone()).collect();
+    measured.iter_mut().for_each(|pair| pair.signs = signs::of_pair(&pair.overlaps, &checkpoints));
     let content = PairFile {
         class_names: first.sidecar.class_names.clone(),
-        checkpoints: sources.iter().map(|source| source.id.clone()).collect(),
+        checkpoints,
         split: *split,
         attack: attack.used(),
         stage,

@@ -109,8 +109,8 @@ pub(super) fn train(
     }
 }
 
-/// Loads the state of an earlier worker and removes the records and files of later epochs. Returns the seconds
-/// that were spent on the unfinished epoch.
+/// Loads the state of an earlier worker and removes the records and files of later epochs. Returns the
+/// seconds that were spent on the unfinished epoch.
 ///
 /// If no state was saved, the run starts again with its first epoch.
 fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<f64, Error> {
@@ -135,8 +135,8 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<f
     Ok(epoch_secs)
 }
 
-/// Removes files of checkpoints and attributions that the records do not name: those of later epochs, and those
-/// whose removal was recorded by a worker that was then killed.
+/// Removes files of checkpoints and attributions that the records do not name: those of later epochs, and
+/// those whose removal was recorded by a worker that was then killed.
 ///
 /// `epoch`: the last complete epoch.
 fn finish_removals(dir: &mut RunDir, config: &TrainConfig, epoch: u32) -> Result<(), Error> {
@@ -247,8 +247,8 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// Saves the state of a run that is stopped. If a person has canceled it, also saves the checkpoint of the
-    /// last complete epoch.
+    /// Saves the state of a run that is stopped. If a person has canceled it, also saves the checkpoint of
+    /// the last complete epoch.
     fn stop(&mut self, state: &State, reason: StopReason) -> Result<(), Error> {
         if self.saved_step != (state.epoch, state.step) {
             self.save_state(state)?;
@@ -311,6 +311,7 @@ impl Recorder<'_> {
             test_loss: evaluation.map(|evaluation| evaluation.test_robust.loss),
             holdout_robust_accuracy: evaluation.and_then(|evaluation| evaluation.holdout_robust.as_ref()).map(Measurement::accuracy),
             broken_gradients: evaluation.and_then(|evaluation| evaluation.test_robust.broken_gradients),
+            holdout_broken_gradients: evaluation.and_then(|evaluation| evaluation.holdout_robust.as_ref()?.broken_gradients),
             seconds,
             elapsed_secs: self.clock.elapsed_secs(),
         }
@@ -363,8 +364,9 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// Removes what a run that is resumed from the saved `state` no longer needs. Called only after the state is
-    /// saved: a run resumed from an older one needs the former best checkpoint and those that were newest then.
+    /// Removes what a run that is resumed from the saved `state` no longer needs. Called only after the state
+    /// is saved: a run resumed from an older one needs the former best checkpoint and those that were newest
+    /// then.
     ///
     /// The former best of this epoch also stays, because a page that has just shown it may still request it.
     fn remove_old_checkpoints(&mut self, state: &State) -> Result<(), Error> {

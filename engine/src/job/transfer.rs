@@ -1,7 +1,7 @@
 //! Attacks images on each of several checkpoints and classifies them with all of them.
 //!
-//! A row that is recorded is not measured again. The batches of the one under way are kept like those of other
-//! measurements.
+//! A row that is recorded is not measured again. The batches of the one under way are kept like those of
+//! other measurements.
 
 use std::path::Path;
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::Error;
 use crate::attack::Attack;
 use crate::data;
 use crate::device;
-use crate::evaluate::{BATCH_SIZE, EvalInputs, for_each_batch};
+use crate::evaluate::{BATCH_SIZE, EvalInputs, broken_gradients, for_each_batch};
 use crate::kept::seconds;
 use crate::run_dir::RunDir;
 use crate::stop::Stop;
@@ -71,8 +71,8 @@ pub(super) fn run(directory: &Path, config: &TransferConfig, stop: &Stop) -> Res
         })?;
         let counts = batches.iter().map(|batch| Ok(Vec::<i64>::try_from(&batch.tensors[0])?)).collect::<Result<Vec<_>, Error>>()?;
         let correct = (0..networks.len()).map(|target| counts.iter().map(|counts| counts[target] as u32).sum()).collect();
-        let seconds = seconds(batches);
-        dir.append(&Record::TransferRow(TransferRow { source, correct, seconds }))?;
+        let (seconds, broken_gradients) = (seconds(batches), broken_gradients(batches));
+        dir.append(&Record::TransferRow(TransferRow { source, correct, seconds, broken_gradients }))?;
         kept.remove()?;
     }
     done.finish(first.id.epoch, &mut dir)

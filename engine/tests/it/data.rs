@@ -166,10 +166,21 @@ pub(crate) fn folder_of_classes(classes: usize) -> tempfile::TempDir {
     folder
 }
 
+/// All images of a folder, 8 pixels wide, otherwise as `config` has it.
+pub(crate) fn all_pictures(folder: &tempfile::TempDir, config: DataConfig) -> DataConfig {
+    DataConfig {
+        dataset: Dataset::ImageFolder,
+        path: Some(folder.path().to_str().unwrap().to_owned()),
+        image_size: Some(8),
+        train_samples: None,
+        test_samples: None,
+        ..config
+    }
+}
+
 fn pictures(folder: &tempfile::TempDir, edit: impl FnOnce(&mut DataConfig)) -> Result<Data, engine::Error> {
     config(Dataset::ImageFolder, |config| {
-        config.path = Some(folder.path().to_str().unwrap().to_owned());
-        config.image_size = Some(8);
+        *config = all_pictures(folder, config.clone());
         edit(config);
     })
 }

@@ -7,10 +7,9 @@ use engine::job;
 use engine::stop::Stop;
 use shared::api::AttributionFile;
 use shared::config::{Architecture, CheckpointConfig, DataConfig, DistillationConfig, TrainConfig, WeightAveragingConfig};
-use shared::dataset::Dataset;
 use shared::disk::estimate;
 
-use crate::data::folder_of_classes;
+use crate::data::{all_pictures, folder_of_classes};
 use crate::tiny_config;
 use crate::worker::{beside, json, metrics};
 
@@ -88,15 +87,7 @@ fn matrices_of_many_classes_are_small_where_the_checkpoint_is_not_kept() {
     tch::set_num_threads(1);
     let pictures = folder_of_classes(24);
     let mut config = tiny_config();
-    config.data = DataConfig {
-        dataset: Dataset::ImageFolder,
-        path: Some(pictures.path().to_str().unwrap().to_owned()),
-        image_size: Some(8),
-        train_samples: None,
-        test_samples: None,
-        label_noise: 0.0,
-        ..config.data
-    };
+    config.data = DataConfig { label_noise: 0.0, ..all_pictures(&pictures, config.data) };
     config.checkpoints = CheckpointConfig::default();
     config.attribution.every = 1;
     let root = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Signs of a broken evaluation: a network whose softmax saturates shows them wherever a robust accuracy is recorded, a
-//! healthy one does not.
+//! Signs of a broken evaluation: a network whose softmax saturates shows them wherever a robust accuracy is
+//! recorded, a healthy one does not.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use engine::model::Network;
 use engine::stop::Stop;
 use engine::{checkpoint, data};
 use serde_json::{Value, json};
-use shared::api::{AttributionFile, EvaluationFile};
+use shared::api::{AttributionFile, EvaluationFile, PairFile};
 use shared::config::{BatchNormMode, DataConfig, Norm, PgdConfig};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
@@ -26,7 +26,8 @@ use crate::measure::run;
 use crate::worker::{self, metrics};
 use crate::{small_network, tiny_config, values};
 
-/// By this, logits of even an untrained network are so far apart that the softmax is 1 for one class and 0 for the others.
+/// By this, logits of even an untrained network are so far apart that the softmax is 1 for one class and 0
+/// for the others.
 const SATURATING: f64 = 1e8;
 
 fn scale_head(network: &Network, factor: f64) {
@@ -66,8 +67,8 @@ fn images_without_a_usable_first_gradient_are_counted() {
             let network = small_network(Dataset::Digits, Kind::Float);
             scale_head(&network, factor);
             let labels = predicted(&network, &images);
-            let counts = perturb(&network, &images, &labels, &start, &attack, &Stop::default()).unwrap().broken_gradients.unwrap();
-            let counts: Vec<i64> = Vec::try_from(counts).unwrap();
+            let found = perturb(&network, &images, &labels, &start, &attack, &Stop::default()).unwrap().broken_gradients.unwrap();
+            let counts: Vec<i64> = Vec::try_from(found.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)).unwrap();
             assert_eq!(counts, count_by_hand(&network, &images, &labels, &start), "{norm:?} {factor}");
             counts
         };
@@ -162,11 +163,57 @@ fn masked_gradients_are_seen_in_every_measurement_and_healthy_ones_leave_no_trac
 }
 
 #[test]
+fn a_row_of_a_transfer_matrix_has_the_broken_gradients_of_its_source() {
+    let root = with_saturated_last();
+    let (_, attribution, ..) = measured(&root, "base.e4");
+    let attack = json!({"norm": "linf", "eps": "8/255", "steps": 5});
+    let config = json!({"kind": "transfer", "checkpoints": ["base.e2", "base.e4"], "device": "cpu", "seed": 1, "attack": attack});
+    let transfer = metrics(&run(&root, "transfer", &config).unwrap()).transfer.unwrap();
+    let found: Vec<Option<BrokenGradients>> = transfer.rows.iter().map(|row| row.broken_gradients).collect();
+    assert_eq!(found, [None, None, attribution.broken_gradients], "clean images, a healthy source, and the saturated one");
+    let said = &shared::signs::of_transfer(&transfer)[0];
+    assert!(said.kind == SignKind::ZeroGradients && said.message.starts_with("Attacked on base.e4: On "), "{said:?}");
+}
+
+#[test]
+fn a_pair_has_the_broken_gradients_of_its_own_images_at_each_checkpoint() {
+    let root = with_saturated_last();
+    let config = |pairs: Value| {
+        let attack = json!({"norm": "linf", "eps": "8/255", "steps": 5});
+        json!({"kind": "pair", "checkpoints": ["base.e2", "base.e4"], "pairs": pairs, "device": "cpu", "seed": 1, "attack": attack,
+            "images_per_class": 1})
+    };
+    let of = |name: &str, pairs: Value| -> PairFile {
+        serde_json::from_value(read(&run(&root, name, &config(pairs)).unwrap().join(rundir::PAIR))).unwrap()
+    };
+    let file = of("pairs", json!([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]));
+    for pair in &file.pairs {
+        let [healthy, saturated] = pair.overlaps.as_slice() else { panic!("two checkpoints were measured") };
+        let all = |leave_out: &shared::api::LeaveOut| [leave_out.whole, leave_out.without].map(|found| found.broken_gradients);
+        assert_eq!(all(&healthy.leave_out), [None, None]);
+        let images: u32 = saturated.sent.iter().flatten().sum();
+        assert!(all(&saturated.leave_out).iter().flatten().all(|broken| broken.images == images));
+        let broken = saturated.leave_out.control.iter().any(|found| found.broken_gradients.is_some());
+        assert_eq!(pair.signs.is_empty(), all(&saturated.leave_out) == [None, None] && !broken);
+        assert!(pair.signs.iter().all(|sign| sign.message.starts_with("At base.e4")), "{:?}", pair.signs);
+    }
+    // Together, the pairs have all test images once: what an attribution counts.
+    let (_, attribution, ..) = measured(&root, "base.e4");
+    let whole = file.pairs.iter().filter_map(|pair| pair.overlaps[1].leave_out.whole.broken_gradients);
+    assert_eq!(whole.map(|broken| broken.zero).sum::<u32>(), attribution.broken_gradients.unwrap().zero);
+    // The images of a pair are told from those that are measured with them.
+    let alone = of("alone", json!([[2, 3]]));
+    let counted = |pair: &shared::api::MeasuredPair| pair.overlaps[1].leave_out.whole.broken_gradients;
+    assert_eq!(counted(&alone.pairs[0]), counted(&file.pairs[1]));
+}
+
+#[test]
 fn an_epoch_of_training_records_its_broken_gradients() {
     let root = with_saturated_last();
     let base = metrics(&root.path().join("base"));
     assert!(base.epochs.iter().all(|epoch| epoch.broken_gradients.is_none()));
     let mut config = tiny_config();
+    config.data.holdout_samples = 20;
     config.start_from = Some("base.e4".parse().unwrap());
     // Training goes on without a change of the weights.
     (config.training.epochs, config.training.learning_rate) = (5, 1e-12);
@@ -174,4 +221,6 @@ fn an_epoch_of_training_records_its_broken_gradients() {
     let child = metrics(&root.path().join("child"));
     let broken = child.epochs.last().unwrap().broken_gradients.unwrap();
     assert!(broken.images == 40 && broken.zero > 5, "{broken:?}");
+    let held_out = child.epochs.last().unwrap().holdout_broken_gradients.unwrap();
+    assert!(held_out.images == 20 && (1..20).contains(&held_out.zero), "{held_out:?}");
 }

@@ -18,7 +18,7 @@ use shared::record::{Finished, Metrics, NoticeKind, Record};
 use tch::{Device, Kind};
 use tempfile::TempDir;
 
-use crate::data::picture_folder;
+use crate::data::{all_pictures, picture_folder};
 use crate::tiny_config;
 
 pub(crate) fn worker() -> Command {
@@ -75,14 +75,7 @@ fn a_run_says_once_what_was_not_read_in_the_folder_of_its_data() {
     }
     fs::remove_file(pictures.path().join("train/b/5.png")).unwrap();
     let mut config = tiny_config();
-    config.data = DataConfig {
-        dataset: Dataset::ImageFolder,
-        path: Some(pictures.path().to_str().unwrap().to_owned()),
-        image_size: Some(8),
-        train_samples: None,
-        test_samples: None,
-        ..config.data
-    };
+    config.data = all_pictures(&pictures, config.data);
     let root = tempfile::tempdir().unwrap();
     train(&root, "run", config);
     let notices = metrics(&root.path().join("run")).notices;

@@ -184,7 +184,7 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
         })
     });
     // Most runs have none.
-    let has_broken = Memo::new(move |_| epochs.with(|epochs| epochs.iter().any(|(epoch, _)| epoch.broken_gradients.is_some())));
+    let has_broken = Memo::new(move |_| epochs.with(|epochs| epochs.iter().any(|(epoch, _)| broken_gradients(epoch).is_some())));
     let row = move |(epoch, cas): (Epoch, Option<f64>)| {
         view! {
             <tr>
@@ -196,7 +196,7 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
                 <td class="number">{format::percent(epoch.train_robust_accuracy)}</td>
                 <td class="number">{format::percent(epoch.test_clean_accuracy)}</td>
                 <td class="number">{format::percent(epoch.test_robust_accuracy)}</td>
-                {has_broken.get().then(|| view! { <td class="number">{broken_gradients(&epoch)}</td> })}
+                {has_broken.get().then(|| view! { <td class="number">{broken_gradients(&epoch).unwrap_or_else(|| "–".to_owned())}</td> })}
                 <td class="number">{format::decimal(cas, 2)}</td>
                 <td class="number">{format::duration(epoch.seconds)}</td>
             </tr>
@@ -230,10 +230,14 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
     }
 }
 
-/// On how many of the test images the first gradient cannot lead the attack.
-fn broken_gradients(epoch: &Epoch) -> String {
-    let counted = |broken: BrokenGradients| format!("{} of {}", format::count(broken.count().into()), format::count(broken.images.into()));
-    epoch.broken_gradients.map_or_else(|| "–".to_owned(), counted)
+/// On how many of the test images, and of the held-out ones, the first gradient cannot lead the attack.
+/// `None` if on none.
+fn broken_gradients(epoch: &Epoch) -> Option<String> {
+    let counted = |(broken, of): (Option<BrokenGradients>, &str)| {
+        broken.map(|broken| format!("{} of {}{of}", format::count(broken.count().into()), format::count(broken.images.into())))
+    };
+    let counts = [(epoch.broken_gradients, ""), (epoch.holdout_broken_gradients, " held out")];
+    counts.into_iter().filter_map(counted).reduce(|test, held_out| format!("{test}, {held_out}"))
 }
 
 #[cfg(test)]
@@ -262,8 +266,11 @@ mod tests {
     #[test]
     fn the_table_counts_broken_gradients_of_the_epochs_that_have_some() {
         let said = |broken| broken_gradients(&Epoch { broken_gradients: broken, ..shared::fixtures::epoch(1) });
-        assert_eq!(said(None), "–");
-        assert_eq!(said(Some(BrokenGradients { images: 1000, zero: 12, not_finite: 1 })), "13 of 1\u{2009}000");
+        let broken = BrokenGradients { images: 1000, zero: 12, not_finite: 1 };
+        assert_eq!((said(None), said(Some(broken)).as_deref()), (None, Some("13 of 1\u{2009}000")));
+        let held_out = BrokenGradients { images: 50, zero: 2, not_finite: 0 };
+        let both = Epoch { broken_gradients: Some(broken), holdout_broken_gradients: Some(held_out), ..shared::fixtures::epoch(1) };
+        assert_eq!(broken_gradients(&both).as_deref(), Some("13 of 1\u{2009}000, 2 of 50 held out"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Components that several pages use.
 
+pub mod attack_table;
 pub mod badge;
 pub mod canvas;
 pub mod class_bars;

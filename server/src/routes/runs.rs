@@ -159,8 +159,8 @@ pub async fn change_run(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DeleteRun {
-    /// Deletes the run with its files and the share links that show it, also if it is in the trash. This cannot
-    /// be undone.
+    /// Deletes the run with its files and the share links that show it, also if it is in the trash. This
+    /// cannot be undone.
     #[serde(default)]
     #[param(required = false)]
     for_good: bool,
@@ -442,15 +442,17 @@ const COLUMNS: [Column; 13] = [
     ("elapsed_secs", |_, epoch| Some(epoch.elapsed_secs)),
 ];
 
-/// Columns of runs that have such epochs.
-const BROKEN_GRADIENTS: [Column; 2] = [
+/// Columns that runs have only where an epoch has a value.
+const RARE_COLUMNS: [Column; 4] = [
     ("zero_gradients", |_, epoch| Some(epoch.broken_gradients?.zero.into())),
     ("not_finite_gradients", |_, epoch| Some(epoch.broken_gradients?.not_finite.into())),
+    ("holdout_zero_gradients", |_, epoch| Some(epoch.holdout_broken_gradients?.zero.into())),
+    ("holdout_not_finite_gradients", |_, epoch| Some(epoch.holdout_broken_gradients?.not_finite.into())),
 ];
 
 fn metrics_csv(metrics: &Metrics) -> Result<Vec<u8>, csv::Error> {
-    let has_broken = metrics.epochs.iter().any(|epoch| epoch.broken_gradients.is_some());
-    let columns: Vec<Column> = COLUMNS.into_iter().chain(BROKEN_GRADIENTS.into_iter().filter(|_| has_broken)).collect();
+    let is_there = |(_, value): &Column| metrics.epochs.iter().any(|epoch| value(metrics, epoch).is_some());
+    let columns: Vec<Column> = COLUMNS.into_iter().chain(RARE_COLUMNS.into_iter().filter(is_there)).collect();
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(columns.iter().map(|(name, _)| name))?;
     for epoch in &metrics.epochs {

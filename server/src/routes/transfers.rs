@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use shared::api::TransferMatrix;
 use shared::chart::transfer::TransferChart;
 use shared::config::Inputs;
 use shared::export::Format;
 use shared::id::RunId;
-use shared::record::Transfer;
 use shared::view::View;
 use utoipa::IntoParams;
 
@@ -28,14 +28,16 @@ pub struct TransferForm {
     format: Option<Format>,
 }
 
-/// How adversarial images of each of several checkpoints transfer to the others: the rows that are measured so far
+/// How adversarial images of each of several checkpoints transfer to the others: the rows measured so far
+///
+/// `signs` say where an accuracy speaks of a broken attack.
 ///
 /// `npy` is the matrix of accuracies, by source and target.
 #[utoipa::path(
     get, path = "/api/runs/{id}/transfer", tag = "runs",
     params(("id" = String, Path, description = "The run, of kind `transfer`"), TransferForm, Style),
     responses(
-        (status = 200, body = Transfer),
+        (status = 200, body = TransferMatrix),
         ApiError
     )
 )]
@@ -48,7 +50,7 @@ pub async fn get_transfer(
     let transfer = resources::metrics(&state, &id).await?.transfer.ok_or_else(missing)?;
     let format = format.unwrap_or(Format::Json);
     if format == Format::Json {
-        return Ok(Json(transfer).into_response());
+        return Ok(Json(TransferMatrix::of(transfer)).into_response());
     }
     let view = View::Run { run: id.clone(), epoch: None, inputs: Inputs::Adversarial, lens };
     let provenance = provenance::of_view(&state, view, transfer.checkpoints.clone()).await?;

@@ -84,12 +84,19 @@ async fn a_robust_accuracy_comes_with_the_signs_that_speak_against_it() {
     let counts = r#""test_robust_accuracy":0.25,"broken_gradients":{"images":599,"zero":12,"not_finite":0}"#;
     let broken = text.replacen(r#""test_robust_accuracy":0.25"#, counts, 1);
     assert_ne!(broken, text);
-    std::fs::write(&file, broken).unwrap();
+    std::fs::write(&file, &broken).unwrap();
 
     let table = server.get(&format!("/api/runs/{}/metrics.csv", run.id)).await.text();
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].ends_with(",elapsed_secs,zero_gradients,not_finite_gradients"), "{table}");
     assert!(lines[1].ends_with(",1,1,,") && lines[2].ends_with(",1,2,12,0"), "{table}");
+
+    // Those of held-out images have columns of their own.
+    let held_out = broken.replacen(r#""broken_gradients""#, r#""holdout_broken_gradients""#, 1);
+    std::fs::write(&file, held_out).unwrap();
+    let table = server.get(&format!("/api/runs/{}/metrics.csv", run.id)).await.text();
+    assert!(table.contains(",elapsed_secs,holdout_zero_gradients,holdout_not_finite_gradients\n"), "{table}");
+    std::fs::write(&file, broken).unwrap();
 
     let list: Vec<CheckpointInfo> = server.get(&format!("/api/runs/{}/checkpoints", run.id)).await.json();
     assert!(list[0].signs.is_empty());

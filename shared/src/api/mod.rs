@@ -18,6 +18,7 @@ mod saliency;
 mod shares;
 mod sweeps;
 mod system;
+mod transfers;
 mod trash;
 
 pub use attributions::*;
@@ -37,4 +38,5 @@ pub use saliency::*;
 pub use shares::*;
 pub use sweeps::*;
 pub use system::*;
+pub use transfers::*;
 pub use trash::*;

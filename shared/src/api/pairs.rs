@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{AttackUsed, SaliencyMap};
 use crate::config::SplitName;
 use crate::id::CheckpointId;
+use crate::record::BrokenGradients;
+use crate::signs::Sign;
 
 /// The analysis of pairs of classes: content of `pair.json` in its run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -40,6 +42,9 @@ pub struct MeasuredPair {
     pub j: u32,
     /// One overlap for each checkpoint.
     pub overlaps: Vec<Overlap>,
+    /// Signs that a robust accuracy of `overlaps` is broken; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signs: Vec<Sign>,
     /// Images of class i, then of class j. In each class, the image with the strongest drive at the first
     /// checkpoint comes first.
     pub images: Vec<DrivingImage>,
@@ -97,6 +102,10 @@ pub struct PairAccuracy {
     pub transferred: [f64; 2],
     /// Predicted as the other class of the pair, under the attack of `robust`.
     pub crossed: [f64; 2],
+    /// Images of both classes whose first gradient under the attack of `robust` cannot lead it; absent if
+    /// there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_gradients: Option<BrokenGradients>,
 }
 
 /// An image that strongly activates the dimensions that two classes share.

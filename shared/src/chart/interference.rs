@@ -16,7 +16,8 @@ use crate::api::Comparison;
 use crate::id::AttributionId;
 use crate::interference::{Association, Interference, Relation};
 
-/// Spearman's rank correlation of each pair of relations, a dot for each attribution; hollow if it may be chance.
+/// Spearman's rank correlation of each pair of relations, a dot for each attribution; hollow if it may be
+/// chance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InterferenceChart {
     /// The compared attributions, the baseline first.
@@ -42,6 +43,8 @@ const RADIUS: f64 = 4.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
 const BOTTOM: f64 = 26.0;
+/// Height of a line of the names below.
+const LINE: f64 = 14.0;
 const STEP: f64 = 0.5;
 
 impl InterferenceChart {
@@ -82,7 +85,14 @@ impl Chart for InterferenceChart {
         pen.fill(pen.bounds(), palette.surface)?;
         let names = self.sides.iter().map(|side| side.name.as_str()).chain([NOTE]);
         let (keys, top) = places(names, LEFT, pen.width());
-        let plot = Rect::new(LEFT, top + 10.0, (pen.width() - LEFT - RIGHT).max(1.0), (pen.height() - top - 10.0 - BOTTOM).max(1.0));
+        let relations = self.relations();
+        let wide = (pen.width() - LEFT - RIGHT).max(1.0);
+        let width = wide / relations.len().max(1) as f64;
+        let label = |text: &str| fitted(text, AXIS_SIZE, width - 4.0);
+        // Names that do not fit have a line for each relation, for their beginnings alone are alike.
+        let fit = relations.iter().all(|relations| label(&relations_name(*relations)) == relations_name(*relations));
+        let bottom = if fit { BOTTOM } else { BOTTOM + LINE };
+        let plot = Rect::new(LEFT, top + 10.0, wide, (pen.height() - top - 10.0 - bottom).max(1.0));
         let y = Projection { values: (-1.0, 1.0), pixels: (plot.bottom(), plot.top) };
         let font = Font::new(AXIS_SIZE, palette.text_muted);
         for value in ticks(y.values, STEP) {
@@ -99,12 +109,12 @@ impl Chart for InterferenceChart {
             let color = if named.is_some() { palette.text } else { palette.text_muted };
             pen.text(text, (start, *y), Align::Start, Font::new(legend::TEXT_SIZE, color))?;
         }
-        let relations = self.relations();
-        let width = plot.width / relations.len().max(1) as f64;
         for (place, relations) in relations.into_iter().enumerate() {
             let middle = plot.left + width * (place as f64 + 0.5);
-            let name = fitted(&relations_name(relations), AXIS_SIZE, width - 4.0);
-            pen.text(&name, (middle, plot.bottom() + 14.0), Align::Middle, font)?;
+            let lines = if fit { vec![relations_name(relations)] } else { relations.map(|relation| relation.short().to_owned()).to_vec() };
+            for (line, text) in (1..).zip(lines) {
+                pen.text(&label(&text), (middle, plot.bottom() + LINE * f64::from(line)), Align::Middle, font)?;
+            }
             let first = middle - APART * (self.sides.len() as f64 - 1.0) / 2.0;
             for (side, found) in self.sides.iter().enumerate().filter_map(|(side, of)| Some((side, of.found(relations)?))) {
                 let at = (first + APART * side as f64, y.to_pixel(found.rank_correlation));
@@ -172,6 +182,7 @@ impl Figure for InterferenceChart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::svg;
     use crate::fixtures;
     use crate::matrix::Matrix;
 
@@ -203,6 +214,8 @@ mod tests {
         let expected: Vec<f64> =
             chart.sides.iter().flat_map(|side| side.associations.iter().map(|association| association.rank_correlation)).collect();
         assert_eq!((expected.len(), column("rank_correlation")), (6, &Values::Numbers(expected)));
+        let p = chart.sides.iter().flat_map(|side| side.associations.iter().map(|association| association.p)).collect();
+        assert_eq!(column("p"), &Values::Numbers(p));
         assert!(chart.describe().contains("3 pairs of relations between classes, for A: epoch 4"), "{}", chart.describe());
     }
 
@@ -217,8 +230,31 @@ mod tests {
     }
 
     #[test]
+    fn correlations_that_may_be_chance_are_hollow() {
+        let drawn = |p: [f64; 3]| {
+            let mut chart = chart();
+            for side in &mut chart.sides {
+                side.associations.iter_mut().zip(p).for_each(|(association, p)| association.p = p);
+            }
+            let mut tex = Tex::new(str::to_owned);
+            chart.write_tex(&mut tex);
+            let tex = tex.picture();
+            (svg(720, 340, &chart).unwrap().matches("<circle").count(), tex.matches("mark=*").count(), tex.matches("mark=o").count())
+        };
+        // A dot in the legend and three in the chart for each of two attributions; the middle of a hollow one is a dot too.
+        assert_eq!(drawn([0.01, 0.04, 0.05]), (8, 2, 0));
+        assert_eq!(drawn([0.01, 0.06, 0.5]), (12, 2, 2));
+    }
+
+    #[test]
+    fn names_that_do_not_fit_beside_each_other_stand_on_two_lines() {
+        let has = |width: u32, text: &str| svg(width, 340, &chart()).unwrap().contains(text);
+        assert!(has(720, "C and traffic") && has(720, "W and traffic"));
+        assert!(!has(240, " and ") && !has(240, "…") && has(240, "traffic"));
+    }
+
+    #[test]
     fn charts_of_any_size_draw_finite_numbers() {
-        use crate::chart::svg;
         let empty = InterferenceChart { sides: Vec::new(), theme: Theme::Dark };
         for chart in [chart(), empty] {
             for (width, height) in [(720, 340), (320, 200), (60, 40), (1, 1)] {

@@ -9,6 +9,7 @@ use shared::id::CheckpointId;
 
 use super::table::{Row, table};
 use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
+use crate::components::signs::Signs;
 use crate::load::fetched;
 use crate::viewer::use_is_owner;
 use crate::{names, urls};
@@ -34,6 +35,7 @@ pub fn Parts(file: PairFile, index: usize) -> impl IntoView {
     };
     let columns = pair.overlaps.iter().enumerate().map(of_checkpoint).collect_view();
     view! {
+        <Signs signs=pair.signs.clone()/>
         <h3>"What they share, and both without it"</h3>
         <p class="muted">
             "A dimension d of the features g adds A_i[d] A_j[d] / (|A_i| |A_j|) to the cosine, where A = mean g × W of the class. \
@@ -52,7 +54,8 @@ fn indices(overlap: &Overlap) -> Vec<u32> {
     overlap.dimensions.iter().map(|dimension| dimension.dimension).collect()
 }
 
-/// The form of a run that goes on from a checkpoint without these dimensions. Nothing if its run does not train.
+/// The form of a run that goes on from a checkpoint without these dimensions. Nothing if its run does not
+/// train.
 #[component]
 fn TrainOn(checkpoint: CheckpointId, dimensions: Vec<u32>) -> impl IntoView {
     let is_owner = use_is_owner();
@@ -155,6 +158,7 @@ fn mean(found: &[PairAccuracy]) -> PairAccuracy {
         robust: mean(|of| of.robust),
         transferred: mean(|of| of.transferred),
         crossed: mean(|of| of.crossed),
+        broken_gradients: None,
     }
 }
 
@@ -261,7 +265,7 @@ mod tests {
     use shared::api::{LeaveOut, SharedDimension};
 
     fn accuracy(robust: [f64; 2]) -> PairAccuracy {
-        PairAccuracy { clean: [0.9, 0.8], robust, transferred: robust, crossed: [0.1, 0.2] }
+        PairAccuracy { clean: [0.9, 0.8], robust, transferred: robust, crossed: [0.1, 0.2], broken_gradients: None }
     }
 
     fn overlap() -> Overlap {

@@ -11,6 +11,7 @@ use shared::record::{EpsPoint, Metrics};
 use shared::signs::of_curve_gradients;
 
 use super::measured_checkpoints::MeasuredCheckpoints;
+use crate::components::attack_table::{AttackRow, AttackTable};
 use crate::components::plot::Plot;
 use crate::components::signs::Signs;
 use crate::theme::use_theme;
@@ -51,50 +52,28 @@ fn so_far(points: &[EpsPoint], config: &EpsCurveConfig) -> Option<String> {
 
 #[component]
 fn PointTable(points: Memo<Vec<EpsPoint>>, ended: Signal<bool>) -> impl IntoView {
-    let row = |point: EpsPoint| {
-        let EpsPoint {
-            norm, eps, step_size, steps, images, correct, accuracy, accuracy_interval, loss, cas, cas_interval, seconds, ..
-        } = point;
+    let row = |point: &EpsPoint| {
+        let EpsPoint { norm, eps, step_size, steps, images, correct, accuracy, loss, cas, cas_interval, seconds, .. } = *point;
         let attack = step_size.map_or_else(|| "not attacked".to_owned(), |step| format!("PGD-{steps}, step {}", step.long(norm)));
-        let [low, high] = accuracy_interval;
         let of_cas =
             cas_interval.map_or_else(String::new, |[low, high]| format!("{} to {}", format::decimal(low, 2), format::decimal(high, 2)));
-        view! {
-            <tr>
-                <th scope="row">{eps.long(norm)}</th>
-                <td>{attack}</td>
-                <td class="number">{format!("{} of {}", format::count(correct.into()), format::count(images.into()))}</td>
-                <td class="bar-cell"><span class="bar" style:width=format!("{:.1}%", accuracy * 100.0)></span></td>
-                <td class="number">{format::percent(accuracy)}</td>
-                <td class="number">{format!("{} to {}", format::percent(low), format::percent(high))}</td>
-                <td class="number">{format::short(loss)}</td>
-                <td class="number">{format::decimal(cas, 2)}</td>
-                <td class="number">{of_cas}</td>
-                <td class="number">{format::duration(seconds)}</td>
-            </tr>
+        AttackRow {
+            names: [eps.long(norm), attack],
+            images,
+            correct,
+            accuracy,
+            interval: point.accuracy_interval,
+            more: vec![format::short(loss), format::decimal(cas, 2), of_cas],
+            seconds,
         }
     };
+    let rows = Signal::derive(move || points.with(|points| points.iter().map(row).collect::<Vec<_>>()));
+    let nothing = move || {
+        let said = if ended.get() { "Nothing was measured." } else { "Nothing is measured yet." };
+        points.with(Vec::is_empty).then(|| view! { <p class="table-empty">{said}</p> })
+    };
     view! {
-        <div class="table-box" role="region" aria-label="Radii" tabindex="0">
-            <table class="table table-dense">
-                <thead>
-                    <tr>
-                        <th scope="col">"Radius"</th>
-                        <th scope="col">"Attack"</th>
-                        <th scope="col" class="number">"Correct"</th>
-                        <td></td>
-                        <th scope="col" class="number">"Accuracy"</th>
-                        <th scope="col" class="number">"95 % interval"</th>
-                        <th scope="col" class="number">"Loss"</th>
-                        <th scope="col" class="number">"CAS"</th>
-                        <th scope="col" class="number">"95 % interval"</th>
-                        <th scope="col" class="number">"Time"</th>
-                    </tr>
-                </thead>
-                <tbody>{move || points.get().into_iter().map(row).collect_view()}</tbody>
-            </table>
-            {move || points.with(Vec::is_empty).then(|| view! { <p class="table-empty">{if ended.get() { "Nothing was measured." } else { "Nothing is measured yet." }}</p> })}
-        </div>
+        <AttackTable label="Radii" heads=["Radius", "Attack"] more=vec!["Loss", "CAS", "95 % interval"] rows>{nothing}</AttackTable>
     }
 }
 

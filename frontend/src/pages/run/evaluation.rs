@@ -9,6 +9,7 @@ use shared::signs::{Sign, SignKind, of_evaluation};
 
 use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
+use crate::components::attack_table::{AttackRow, AttackTable};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::signs::Signs;
@@ -137,43 +138,21 @@ fn StepTable(steps: Memo<Vec<EvaluationStep>>, ended: Memo<bool>) -> impl IntoVi
 #[component]
 fn CheckTable(check: SelfCheck) -> impl IntoView {
     let SelfCheck { images, clean, norm, .. } = check;
-    let row = |attack: &CheckedAttack| {
-        let [low, high] = attack.accuracy_interval;
-        view! {
-            <tr>
-                <th scope="row">{attack.name()}</th>
-                <td>{ThreatModel { norm, eps: attack.eps }.long()}</td>
-                <td>{attack.step_size.long(norm)}</td>
-                <td class="number">{format!("{} of {}", format::count(attack.correct.into()), format::count(images.into()))}</td>
-                <td class="bar-cell"><span class="bar" style:width=format!("{:.1}%", attack.accuracy * 100.0)></span></td>
-                <td class="number">{format::percent(attack.accuracy)}</td>
-                <td class="number">{format!("{} to {}", format::percent(low), format::percent(high))}</td>
-                <td class="number">{format::duration(attack.seconds)}</td>
-            </tr>
-        }
+    let row = |attack: &CheckedAttack| AttackRow {
+        names: [format!("{}, step {}", attack.name(), attack.step_size.long(norm)), ThreatModel { norm, eps: attack.eps }.long()],
+        images,
+        correct: attack.correct,
+        accuracy: attack.accuracy,
+        interval: attack.accuracy_interval,
+        more: Vec::new(),
+        seconds: attack.seconds,
     };
-    let rows = [&check.few_steps, &check.many_steps, &check.large_radius].map(row).collect_view();
+    let rows = [&check.few_steps, &check.many_steps, &check.large_radius].map(row).to_vec();
     view! {
         <section class="panel" aria-labelledby="check-title">
             <h2 id="check-title">"Check of the evaluation itself"</h2>
             <p class="muted">{outcome(&check)}</p>
-            <div class="table-box" role="region" aria-label="Check of the evaluation" tabindex="0">
-                <table class="table table-dense">
-                    <thead>
-                        <tr>
-                            <th scope="col">"Attack"</th>
-                            <th scope="col">"Radius"</th>
-                            <th scope="col">"Step size"</th>
-                            <th scope="col" class="number">"Correct"</th>
-                            <td></td>
-                            <th scope="col" class="number">"Accuracy"</th>
-                            <th scope="col" class="number">"95 % interval"</th>
-                            <th scope="col" class="number">"Time"</th>
-                        </tr>
-                    </thead>
-                    <tbody>{rows}</tbody>
-                </table>
-            </div>
+            <AttackTable label="Check of the evaluation" heads=["Attack", "Radius"] rows/>
             <p class="muted">
                 {format!(
                     "On {} of the images, {} of them classified correctly without an attack. Images that are wrong then count as wrong here too.",

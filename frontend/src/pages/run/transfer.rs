@@ -7,11 +7,13 @@ use shared::chart::transfer::{TransferCell, TransferChart, TransferMark};
 use shared::config::RunConfig;
 use shared::format;
 use shared::record::{Metrics, Transfer, TransferRow};
+use shared::signs::of_transfer;
 
 use super::measured_checkpoints::MeasuredCheckpoints;
 use crate::components::canvas::{Area, Canvas, Surface, position};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::components::signs::Signs;
 use crate::theme::use_theme;
 
 #[component]
@@ -30,8 +32,10 @@ pub fn TransferView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
             view! { <p class="table-empty">{if ended.get() { "Nothing was measured." } else { "Nothing is measured yet." }}</p> }.into_any()
         }
     };
+    let signs = Signal::derive(move || transfer.with(|transfer| transfer.as_ref().map(of_transfer).unwrap_or_default()));
     view! {
         <KeyFigures figures/>
+        <Signs signs/>
         <section class="panel" aria-labelledby="transfer-title">
             <h2 id="transfer-title">"Accuracy on images attacked on another checkpoint"</h2>
             <p class="muted">
