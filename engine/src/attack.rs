@@ -295,3 +295,17 @@ fn project(norm: Norm, offset: &Tensor, eps: Eps) -> Tensor {
 fn lengths(images: &Tensor) -> Tensor {
     images.norm_scalaropt_dim(2, [1, 2, 3], true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_gradient_of_zeros_is_zero_and_an_infinite_one_is_not_finite() {
+        let gradients: [[f32; 2]; 6] = [[0.0, -0.0], [1e-30, 0.0], [0.0, -2.0], [0.0, f32::INFINITY], [f32::NAN, 0.0], [0.0, 0.0]];
+        let found = find_broken(&Tensor::from_slice(&gradients.concat()).view([6, 1, 1, 2]));
+        let rows = [0, 1].map(|row| Vec::<i64>::try_from(found.get(row)).unwrap());
+        assert_eq!(rows, [vec![1, 0, 0, 0, 0, 1], vec![0, 0, 0, 1, 1, 0]]);
+        assert_eq!(broken_gradients(&found), BrokenGradients { images: 6, zero: 2, not_finite: 2 });
+    }
+}

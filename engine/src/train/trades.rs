@@ -59,9 +59,31 @@ fn divergence(logits: &Tensor, clean: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use shared::config::{Architecture, ModelConfig};
+    use shared::dataset::Dataset;
     use tch::Device;
 
     use super::*;
+    use crate::model::Role;
+
+    #[test]
+    fn running_statistics_are_those_of_passes_over_clean_adversarial_and_clean_images() {
+        let config = ModelConfig { width: Some(4), ..ModelConfig::of(Architecture::PreactResnetSmall) };
+        let networks = [0, 1].map(|_| Network::new(&config, &Dataset::Digits.info(), 7, Kind::Double, Device::Cpu));
+        let images = Tensor::arange(8 * 64, (Kind::Double, Device::Cpu)).view([8, 1, 8, 8]).sin() * 0.4 + 0.5;
+        let (adversarial, targets) = (&images * 0.9, Targets::new(Tensor::arange(8, (Kind::Int64, Device::Cpu))));
+        let training = shared::preset::demo().config.as_train().unwrap().training.clone();
+        let _ = loss(&networks[0], &images, &adversarial, &targets, &training);
+        for seen in [&images, &adversarial, &images] {
+            let _ = networks[1].forward(seen, BatchNormMode::Train);
+        }
+        let buffers = networks.each_ref().map(|network| network.entries().iter().filter(|entry| entry.role == Role::Buffer));
+        let [found, expected] = buffers;
+        for (found, expected) in found.zip(expected) {
+            let off = (&found.tensor - &expected.tensor).abs().max().double_value(&[]);
+            assert!(off < 1e-12, "{}: {off:e}", found.name);
+        }
+    }
 
     /// Returns the divergence and its gradients by both logits.
     fn measured(logits: &[[f64; 3]], clean: &[[f64; 3]], kind: Kind) -> Vec<f64> {

@@ -107,6 +107,11 @@ fn a_fork_loses_the_columns_of_its_parent_and_its_own_fork_may_have_them_again()
     assert!(of("parent").iter().all(|network| without_weight(network).is_empty()));
     train(&root, "child", from(config(), "parent.e2"));
     assert!(of("child").len() > 1 && of("child").iter().all(|network| without_weight(network) == LEFT_OUT));
+    // Its weight average begins with the weights of the parent.
+    let mut averaged = from(config(), "parent.e2");
+    averaged.training.weight_averaging = Some(WeightAveragingConfig { decay: 0.8, start_epoch: 1 });
+    train(&root, "averaged", averaged);
+    assert!(of("averaged").len() > 1 && of("averaged").iter().all(|network| without_weight(network) == LEFT_OUT));
     let mut config = from(from(config(), "child.e4"), "child.e4");
     config.training.left_out_features = vec![3];
     train(&root, "grandchild", config);
