@@ -192,7 +192,7 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
                 <p class="muted">"There is no lane of this name now: these runs wait until there is, unless you move them. On a device that this machine does not have they fail."</p>
             })}
             {move || trouble().map(|why| view! {
-                <div class="notice notice-warning" role="status"><p>"This lane is down: "{told(&why)}" What runs there goes on, and what waits is tried again."</p></div>
+                <div class="notice notice-warning" role="status"><p>{told(&format!("this lane is down: {why}"))}" What runs there goes on, and what waits is tried again."</p></div>
             })}
             <Show
                 when=move || !ids.with(Vec::is_empty)
