@@ -1,17 +1,20 @@
-//! Reorders the functions of a WebAssembly module so that it compresses better.
+//! Merges the functions of a WebAssembly module that are the same, and reorders the others so that they compress
+//! better.
 //!
-//! Linkers keep functions in the order of their crates. A function compresses better next to similar ones,
-//! such as other instances of the same generic function. This saves a seventeenth of the whole
-//! (docs/performance.md).
+//! A generic function is compiled for each type, often to the same instructions. A function pointer is a place in
+//! the module's table, which stays as it is, so merged functions still differ as pointers. Linkers keep functions
+//! in the order of their crates, but a function compresses better next to similar ones, such as other instances of
+//! the same generic function. Both together save a tenth of the whole (docs/performance.md).
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 
 use anyhow::{Context, Result};
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{CodeSection, FunctionSection, Module};
-use wasmparser::{CodeSectionReader, FunctionBody, FunctionSectionReader, Parser, Payload, TypeRef};
+use wasmparser::{CodeSectionReader, FunctionBody, FunctionSectionReader, Operator, Parser, Payload, TypeRef};
 
-/// Returns the module with its functions in another order.
+/// Returns the module with fewer functions in another order.
 pub fn arranged(wasm: &[u8]) -> Result<Vec<u8>> {
     let mut order = Order::of(wasm).context("the module cannot be read")?;
     let mut module = Module::new();
@@ -26,7 +29,7 @@ struct Order {
     types: Vec<u32>,
     /// For each new position: the former position of its function.
     former: Vec<usize>,
-    /// For each former position: the new position of its function.
+    /// For each former position: the new position of its function, or of the one that it was merged with.
     places: Vec<u32>,
 }
 
@@ -41,22 +44,88 @@ impl Order {
                     }
                 }
                 Payload::FunctionSection(section) => types = section.into_iter().collect::<wasmparser::Result<_>>()?,
-                Payload::CodeSectionEntry(body) => bodies.push(body.as_bytes().to_vec()),
+                Payload::CodeSectionEntry(body) => bodies.push(Body::of(&body)?),
                 _ => {}
             }
         }
+        let merged = merged(imported, &types, &bodies);
         // Similar functions stand together: same type, similar length, similar end. Ends are compared because
-        // they differ less than beginnings, which declare locals.
-        let mut former: Vec<usize> = (0..bodies.len()).collect();
+        // they differ less than beginnings.
+        let backward = |bytes: &[u8]| bytes.iter().rev().copied().collect::<Vec<u8>>();
+        let mut former: Vec<usize> = (0..bodies.len()).filter(|function| merged[*function] == *function).collect();
         former.sort_by_cached_key(|function| {
-            let body = &bodies[*function];
-            (types[*function], body.len().checked_ilog2(), body.iter().rev().copied().collect::<Vec<_>>())
+            let Body { skeleton, whole, .. } = &bodies[*function];
+            (types[*function], skeleton.len().checked_ilog2(), backward(skeleton), backward(whole))
         });
-        let mut places = vec![0; former.len()];
+        let mut kept = vec![0; bodies.len()];
         for (place, function) in former.iter().enumerate() {
-            places[*function] = place as u32;
+            kept[*function] = place as u32;
         }
+        let places = merged.iter().map(|function| kept[*function]).collect();
         Ok(Order { imported, types, former, places })
+    }
+}
+
+/// The content of a function.
+struct Body {
+    whole: Vec<u8>,
+    /// Everything but the callees, and these.
+    instructions: Vec<u8>,
+    callees: Vec<u32>,
+    /// The instructions without what differs between copies of a generic function: callees and addresses.
+    skeleton: Vec<u8>,
+}
+
+impl Body {
+    fn of(body: &FunctionBody<'_>) -> wasmparser::Result<Self> {
+        // An address has three bytes or more, other constants mostly less.
+        const SHORT_CONSTANT: usize = 3;
+        let (bytes, start) = (body.as_bytes(), body.range().start);
+        let mut reader = body.get_operators_reader()?;
+        let mut instructions = bytes[..reader.original_position() - start].to_vec();
+        let (mut callees, mut skeleton) = (Vec::new(), Vec::new());
+        while !reader.eof() {
+            let from = reader.original_position() - start;
+            let operator = reader.read()?;
+            let whole = &bytes[from..reader.original_position() - start];
+            let (instruction, bone) = match operator {
+                Operator::Call { function_index } | Operator::RefFunc { function_index } => {
+                    callees.push(function_index);
+                    (&whole[..1], &whole[..1])
+                }
+                Operator::I32Const { .. } | Operator::I64Const { .. } if whole.len() > SHORT_CONSTANT => (whole, &whole[..1]),
+                _ => (whole, whole),
+            };
+            instructions.extend_from_slice(instruction);
+            skeleton.extend_from_slice(bone);
+        }
+        Ok(Body { whole: bytes.to_vec(), instructions, callees, skeleton })
+    }
+}
+
+/// For each function: the first one with the same type and the same instructions.
+///
+/// Callers of merged functions can become the same, so this is repeated until nothing changes.
+fn merged(imported: u32, types: &[u32], bodies: &[Body]) -> Vec<usize> {
+    let mut merged: Vec<usize> = (0..bodies.len()).collect();
+    loop {
+        let mut first = HashMap::new();
+        let next: Vec<usize> = bodies
+            .iter()
+            .enumerate()
+            .map(|(function, body)| {
+                let callee = |callee: &u32| match callee.checked_sub(imported) {
+                    Some(own) => (false, merged[own as usize]),
+                    None => (true, *callee as usize),
+                };
+                let callees: Vec<(bool, usize)> = body.callees.iter().map(callee).collect();
+                *first.entry((types[function], &body.instructions, callees)).or_insert(function)
+            })
+            .collect();
+        if next == merged {
+            return merged;
+        }
+        merged = next;
     }
 }
 
@@ -91,7 +160,6 @@ mod tests {
         ConstExpr, ElementSection, Elements, EntityType, ExportKind, ExportSection, Function, ImportSection, RefType, TableSection,
         TableType, TypeSection, ValType,
     };
-    use wasmparser::Operator;
 
     /// Two imports; then `add`, `main`, which calls it, and `add_too`. `main` is exported, and all are in a
     /// table.
@@ -163,6 +231,36 @@ mod tests {
         assert_eq!(named(&after), named(&before));
         let place = |wasm: &[u8]| Order::of(wasm).unwrap().types;
         assert_eq!((place(&before), place(&after)), (vec![1, 0, 1], vec![0, 1, 1]), "like stands beside like");
+    }
+
+    #[test]
+    fn functions_that_do_the_same_are_merged_with_their_callers() {
+        let mut types = TypeSection::new();
+        types.ty().function([ValType::I32], [ValType::I32]);
+        let mut functions = FunctionSection::new();
+        let mut code = CodeSection::new();
+        let mut function = |content: &dyn Fn(&mut Function)| {
+            let mut function = Function::new([]);
+            content(&mut function);
+            functions.function(0);
+            code.function(&function);
+        };
+        for number in [7, 7, 5] {
+            function(&|body| _ = body.instructions().local_get(0).i32_const(number).i32_add().end());
+        }
+        for callee in 0..3 {
+            function(&|body| _ = body.instructions().local_get(0).call(callee).end());
+        }
+        let mut exports = ExportSection::new();
+        for caller in 3..6 {
+            exports.export(&format!("caller {caller}"), ExportKind::Func, caller);
+        }
+        let mut module = Module::new();
+        module.section(&types).section(&functions).section(&exports).section(&code);
+        let after = Order::of(&module.finish()).unwrap();
+        assert_eq!(after.former.len(), 4, "two adders and a caller of each");
+        assert!(after.places[0] == after.places[1] && after.places[1] != after.places[2]);
+        assert!(after.places[3] == after.places[4] && after.places[4] != after.places[5]);
     }
 
     #[test]
