@@ -93,7 +93,7 @@ fn auto_device() -> String {
 
 /// A configuration with these fields, and the defaults of all others.
 fn with_defaults<T: DeserializeOwned>(fields: Value) -> T {
-    serde_json::from_value(fields).expect("the other fields have defaults")
+    problem::read(&fields).expect("the other fields have defaults")
 }
 
 /// Evaluates an expression for the configuration inside, of whatever kind.

@@ -13,7 +13,7 @@ use super::method::Method;
 use super::model::ModelConfig;
 use super::network_size::NetworkSize;
 use super::precision::Precision;
-use crate::builtin::cos;
+use crate::builtin::{cos, lowercase};
 use crate::eps::Eps;
 use crate::id::{CheckpointRef, SweepId, Which};
 use crate::problem::FieldError;
@@ -565,7 +565,7 @@ impl TrainConfig {
             check.that("attack.random_start", attack.random_start, || reason.to_owned());
         }
         if let Some(steps) = method.attack_steps {
-            let label = method.label.to_lowercase();
+            let label = lowercase(method.label);
             check.that("attack.steps", attack.steps == steps, || format!("{} is too many; {label} takes {steps}", attack.steps));
         }
 
