@@ -116,8 +116,10 @@ impl Matrix {
             .unwrap_or((0.0, 0.0))
     }
 
+    /// Row by row. After the first value, each `classes` values are followed by one of the diagonal.
     fn off_diagonal(&self) -> impl Iterator<Item = f64> {
-        self.rows().enumerate().flat_map(|(i, row)| row[..i].iter().chain(&row[i + 1..]).copied())
+        let after_first = self.values.get(1..).unwrap_or_default();
+        after_first.chunks_exact(self.classes + 1).flat_map(move |values| &values[..self.classes]).copied()
     }
 
     /// `other − self`, cell by cell; `None` if the numbers of classes differ.
@@ -169,13 +171,14 @@ impl Matrix {
     /// The pair `i < j` whose value has the largest `size`; of equal ones, the last.
     ///
     /// `None` for fewer than two classes.
-    pub fn strongest(&self, size: fn(f64) -> f64) -> Option<(usize, usize)> {
+    pub fn strongest(&self, size: impl Fn(f64) -> f64) -> Option<(usize, usize)> {
         let mut strongest = None;
         let mut largest = f64::NEG_INFINITY;
         for (i, row) in self.rows().enumerate() {
-            for (j, value) in row.iter().enumerate().skip(i + 1) {
-                if size(*value) >= largest {
-                    (largest, strongest) = (size(*value), Some((i, j)));
+            for (j, value) in (i + 1..).zip(&row[i + 1..]) {
+                let size = size(*value);
+                if size >= largest {
+                    (largest, strongest) = (size, Some((i, j)));
                 }
             }
         }

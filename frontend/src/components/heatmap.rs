@@ -1,14 +1,14 @@
 //! An interactive matrix, for mouse, touch and keyboard.
 //!
-//! It has three layers: the cells as one image; labels, numbers and lines; and marks. So moving a mark costs
-//! the same for any number of cells, and zooming only moves the image.
+//! It has three layers: the cells as one image; labels, numbers and lines; and marks with the note. So moving a
+//! mark costs the same for any number of cells, and zooming only moves the image.
 
 use leptos::html;
 use leptos::prelude::*;
 use shared::builtin;
 use shared::chart::Chart;
 use shared::chart::color_map::Content;
-use shared::chart::heatmap::{CellMark, Heatmap, HeatmapFrame};
+use shared::chart::heatmap::{CellMark, Heatmap, HeatmapFrame, HeatmapNote};
 use shared::format;
 use wasm_bindgen::JsCast;
 
@@ -202,7 +202,10 @@ pub fn HeatmapView(
     let draw_marks = move |area: &super::canvas::Area, surface: Surface| {
         let (selected, hovered) = (selected(), known(hovered()));
         let mut cells = selected.into_iter().chain(hovered.filter(|cell| Some(*cell) != selected));
-        heatmap.with(|heatmap| cells.try_for_each(|cell| CellMark { heatmap, cell }.draw(area, surface.scale)))
+        heatmap.with(|heatmap| {
+            HeatmapNote(heatmap).draw(area, surface.scale)?;
+            cells.try_for_each(|cell| CellMark { heatmap, cell }.draw(area, surface.scale))
+        })
     };
 
     let tip = move || {

@@ -18,14 +18,19 @@ impl Figure {
 
 #[component]
 pub fn KeyFigures(#[prop(into)] figures: Signal<Vec<Figure>>) -> impl IntoView {
-    let figure = |figure: Figure| {
+    let figures = Memo::new(move |_| figures.get());
+    let count = Memo::new(move |_| figures.with(Vec::len));
+    // Each text follows by itself, because a step of the scrubber changes some numbers and no element.
+    let figure = move |index: usize| {
+        let text =
+            move |part: fn(&Figure) -> &str| move || figures.with(|figures| figures.get(index).map(|figure| part(figure).to_owned()));
         view! {
             <div class="figure">
-                <dt>{figure.label}</dt>
-                <dd class="figure-value">{figure.value}</dd>
-                <dd class="figure-note">{figure.note}</dd>
+                <dt>{text(|figure| figure.label)}</dt>
+                <dd class="figure-value">{text(|figure| &figure.value)}</dd>
+                <dd class="figure-note">{text(|figure| &figure.note)}</dd>
             </div>
         }
     };
-    view! { <dl class="figures">{move || figures.get().into_iter().map(figure).collect_view()}</dl> }
+    view! { <dl class="figures">{move || (0..count.get()).map(figure).collect_view()}</dl> }
 }

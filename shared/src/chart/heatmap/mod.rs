@@ -1,7 +1,7 @@
 //! A matrix over classes as colored squares.
 //!
 //! Files draw the cells as rectangles. Screens use an image with one pixel per cell, a [`HeatmapFrame`] with
-//! labels, numbers and lines above it, and a [`CellMark`] on top.
+//! labels, numbers and lines above it, and a [`HeatmapNote`] and [`CellMark`]s on top.
 
 mod arrangement;
 mod layout;
@@ -53,9 +53,14 @@ pub struct Heatmap {
     pub(super) hidden: Hidden,
 }
 
-/// Everything except the cells, on a transparent background, to be drawn above an image of the cells.
+/// Everything except the cells and the note, on a transparent background, to be drawn above an image of the cells.
 #[derive(Clone, Copy, Debug)]
 pub struct HeatmapFrame<'a>(pub &'a Heatmap);
+
+/// The note below the color bar, for a transparent canvas above the frame: it changes with almost every matrix,
+/// and the frame seldom.
+#[derive(Clone, Copy, Debug)]
+pub struct HeatmapNote<'a>(pub &'a Heatmap);
 
 /// The mark of one cell, for a transparent canvas above the cells: following the pointer then does not redraw
 /// up to 40,000 cells.
@@ -211,15 +216,15 @@ impl Heatmap {
     pub fn pixels(&self) -> Vec<u8> {
         let colors = self.map.colors(self.theme);
         let order = &self.arrangement.order;
-        let mut pixels = Vec::with_capacity(order.len() * order.len() * 4);
+        let mut pixels = Vec::with_capacity(order.len() * order.len());
         for i in order {
             let row = self.matrix.row(*i);
             for j in order {
-                let color = self.color((*i, *j), row[*j], colors, true);
-                pixels.extend_from_slice(&[color.0, color.1, color.2, u8::MAX]);
+                let RGBColor(red, green, blue) = self.color((*i, *j), row[*j], colors, true);
+                pixels.push([red, green, blue, u8::MAX]);
             }
         }
-        pixels
+        pixels.into_flattened()
     }
 
     /// The data that a [`HeatmapFrame`] needs in this layout. It contains no values if none are written, so
@@ -238,7 +243,7 @@ impl Heatmap {
             arrangement: self.arrangement.clone(),
             map: self.map,
             threshold: self.threshold,
-            // The note below the cells depends on whether there is hatching.
+            // The frame leaves room for a note, so it depends on whether there is one.
             hatched: if self.hatched.is_empty() { Vec::new() } else { vec![Vec::new()] },
             discs: self.discs.clone(),
             region: self.region,
@@ -248,7 +253,7 @@ impl Heatmap {
             // Keep this false if the canvas grows later: the values are not there.
             show_values: false,
             theme: self.theme,
-            hidden: self.hidden,
+            hidden: Hidden { small: self.hidden.count().min(1), ..Hidden::default() },
         }
     }
 
@@ -473,12 +478,14 @@ impl Heatmap {
         let y = bar.bottom() + 11.0;
         pen.text(&legend_number(low), (bar.left, y), Align::Start, font)?;
         pen.text(&legend_number((low + high) / 2.0), (bar.center().0, y), Align::Middle, font)?;
-        pen.text(&legend_number(high), (bar.right(), y), Align::End, font)?;
-        if let Some(note) = self.note() {
-            let text = fitted(&note, 11.0, bar.width.max(pen.width() - bar.left));
-            pen.text(&text, (bar.left, y + NOTE_HEIGHT), Align::Start, font)?;
-        }
-        Ok(())
+        pen.text(&legend_number(high), (bar.right(), y), Align::End, font)
+    }
+
+    fn paint_note<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
+        let (Some(bar), Some(note)) = (layout.legend, self.note()) else { return Ok(()) };
+        let text = fitted(&note, 11.0, bar.width.max(pen.width() - bar.left));
+        let place = (bar.left, bar.bottom() + 11.0 + NOTE_HEIGHT);
+        pen.text(&text, place, Align::Start, Font::new(11.0, self.theme.palette().text_muted))
     }
 
     fn paint_over<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
@@ -509,6 +516,7 @@ impl Chart for Heatmap {
         pen.fill(pen.bounds(), self.theme.palette().surface)?;
         self.paint_cells(pen, &layout)?;
         self.paint_over(pen, &layout)?;
+        self.paint_note(pen, &layout)?;
         match self.selected {
             Some(cell) => CellMark { heatmap: self, cell }.paint_on(pen, &layout),
             None => Ok(()),
@@ -568,6 +576,16 @@ impl Chart for HeatmapFrame<'_> {
 
     fn describe(&self) -> String {
         self.0.describe()
+    }
+}
+
+impl Chart for HeatmapNote<'_> {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        self.0.paint_note(pen, &self.0.layout(pen.width(), pen.height()))
+    }
+
+    fn describe(&self) -> String {
+        self.0.note().unwrap_or_default()
     }
 }
 
@@ -745,6 +763,8 @@ pub(super) mod tests {
             // Skip the first line, which has the description.
             let drawn =
                 |heatmap: &Heatmap, side: u32| svg(side, side, &HeatmapFrame(heatmap)).unwrap().split_once('\n').unwrap().1.to_owned();
+            let after = Heatmap { hidden: Hidden { clipped: 7, ..before.hidden }, ..after };
+            let before = Heatmap { hidden: Hidden { clipped: 3, ..before.hidden }, ..before };
             for (side, stays) in [(200, true), (800, false)] {
                 assert_eq!(above(&before, side) == above(&after, side), stays, "{side} px");
                 for heatmap in [&before, &after, &before.clone().hatched(vec![vec![true; 12]; 12])] {
