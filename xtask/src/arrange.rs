@@ -4,7 +4,7 @@
 //! A generic function is compiled for each type, often to the same instructions. A function pointer is a place in
 //! the module's table, which stays as it is, so merged functions still differ as pointers. Linkers keep functions
 //! in the order of their crates, but a function compresses better next to similar ones, such as other instances of
-//! the same generic function. Both together save a tenth of the whole (docs/performance.md).
+//! the same generic function. docs/performance.md says what both save.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
