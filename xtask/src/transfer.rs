@@ -10,7 +10,7 @@ use crate::web::files_below;
 
 /// Many people open the application on their own machine or through `ssh -L`. 950 kB take one second at 7.6
 /// Mbit/s.
-const LIMIT_BYTES: u64 = 950_000;
+const LIMIT_BYTES: u64 = 900_000;
 
 /// The files of the web folder and the bytes that a browser downloads for each, brotli-compressed; largest
 /// first.
