@@ -75,6 +75,6 @@ mod tests {
         Transfer::measure(fitting.path()).unwrap().check().unwrap();
         let large = folder(&[("a.wasm", LIMIT_BYTES as usize), ("main.js", 1)]);
         let error = Transfer::measure(large.path()).unwrap().check().unwrap_err();
-        assert_eq!(error.to_string(), "the browser has 950001 bytes (a.wasm 950000, main.js 1) to download, more than 950000 bytes");
+        assert_eq!(error.to_string(), "the browser has 900001 bytes (a.wasm 900000, main.js 1) to download, more than 900000 bytes");
     }
 }
