@@ -701,7 +701,7 @@ mod tests {
             std::fs::copy(all.join(name), earlier.join(name)).unwrap();
         }
         let pool = SqlitePool::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.unwrap();
-        Migrator::new(earlier.as_path()).await.unwrap().run(&pool).await.unwrap();
+        sqlx::migrate::Migrator::new(earlier.as_path()).await.unwrap().run(&pool).await.unwrap();
         let old_summary = |cas: &str| {
             format!(
                 r#"{{"epoch":2,"epochs":2,"fraction_done":1.0,"seconds_left":null,"spark":[0.5],"last":null,
