@@ -209,8 +209,13 @@ fn restart_with_settings() -> io::Result<()> {
     // Freed memory is kept. Otherwise the system takes it back and clears it again, 4 KiB at a time.
     const KEPT: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
     let is_set = |name: &str| env::var_os(name).is_some();
-    let missing = [SPINS, KEPT].into_iter().filter(|(name, _)| !is_set(name) && !(*name == SPINS.0 && is_set("OMP_WAIT_POLICY")));
-    let missing: Vec<_> = missing.collect();
+    let mut missing = Vec::new();
+    if !is_set(SPINS.0) && !is_set("OMP_WAIT_POLICY") {
+        missing.push(SPINS);
+    }
+    if !is_set(KEPT.0) {
+        missing.push(KEPT);
+    }
     if missing.is_empty() {
         return Ok(());
     }
